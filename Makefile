@@ -1,0 +1,81 @@
+# The commands of the README; each installs and configures what it needs. CMakePresets.json does the same by hand.
+export CMAKE_BUILD_PARALLEL_LEVEL ?= $(shell nproc)
+export CTEST_PARALLEL_LEVEL ?= $(CMAKE_BUILD_PARALLEL_LEVEL)
+export CTEST_OUTPUT_ON_FAILURE ?= 1
+export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
+export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
+
+.PHONY: demo test ci minimal consumers sanitizers bench format clean packages release
+
+demo: release
+	cmake --build build --target 04_planar
+	build/bin/04_planar
+
+test: release
+	cmake --build build --target all gradus_headers
+	ctest --test-dir build
+
+ci: test minimal consumers sanitizers
+
+packages:
+	@scripts/install.sh
+
+release: packages
+	@cmake --preset release
+
+minimal: packages
+	cmake --preset minimal
+	cmake --build build-minimal
+	ctest --test-dir build-minimal
+
+consumers: test
+	scripts/consumers.sh
+
+sanitizers: packages
+	cmake --preset asan
+	cmake --build build-asan --target gradus_tests
+	ctest --test-dir build-asan -L fast
+
+# What takes longer than a change should wait for.
+.PHONY: check-long long levels clang tidy asan tsan check-packages
+check-long: long levels clang tidy asan tsan
+
+check-packages:
+	@scripts/install.sh check
+
+long: test
+	GRADUS_LONG=1 ctest --test-dir build
+
+# Each level that this processor has, as its dynamic loader sees them, on every test.
+levels: test
+	for level in baseline $$(/lib64/ld-linux-x86-64.so.2 --help | sed -n 's/^ *x86-64-\(v[34]\) (supp.*/\1/p'); do \
+	  echo "GRADUS_ISA=$$level"; GRADUS_ISA=$$level ctest --test-dir build || exit 1; done
+
+clang: check-packages
+	cmake --preset clang
+	cmake --build build-clang --target all gradus_headers
+	ctest --test-dir build-clang
+
+tidy: clang
+	git ls-files 'autograd/*.cpp' 'nn/*.cpp' 'optim/*.cpp' 'examples/*.cpp' 'tests/*_test.cpp' | \
+	  xargs -P $(CMAKE_BUILD_PARALLEL_LEVEL) -n 1 clang-tidy-14 -p build-clang --quiet
+
+asan: sanitizers
+	cmake --build build-asan
+	ctest --test-dir build-asan
+
+tsan: packages
+	cmake --preset tsan
+	cmake --build build-tsan --target gradus_tests
+	ctest --test-dir build-tsan -R '[Tt]hread|[Pp]arallel'
+
+bench: release
+	@scripts/install.sh bench
+	cmake --build build --target gradus_compared
+	build/bin/gradus_compare --results bench/results
+
+format:
+	git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+clean:
+	rm -rf build build-debug build-asan build-tsan build-clang build-minimal

@@ -1,0 +1,70 @@
+#pragma once
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace gradus {
+
+/// Element types. Promotion goes bool < uint8 < int64 < float32 < float64.
+enum class Dtype : uint8_t { Bool, UInt8, Int64, Float32, Float64 };
+
+inline constexpr Dtype kBool = Dtype::Bool;
+inline constexpr Dtype kUInt8 = Dtype::UInt8;
+inline constexpr Dtype kInt64 = Dtype::Int64;
+inline constexpr Dtype kFloat32 = Dtype::Float32;
+inline constexpr Dtype kFloat64 = Dtype::Float64;
+
+constexpr int64_t item_size(Dtype d) {
+  return d == kFloat64 || d == kInt64 ? 8 : d == kFloat32 ? 4 : 1;
+}
+constexpr bool is_floating(Dtype d) { return d == kFloat32 || d == kFloat64; }
+/// PyTorch's names: "float32", "int64", "bool" ...
+constexpr const char* name_of(Dtype d) {
+  switch (d) {
+    case Dtype::Bool: return "bool";
+    case Dtype::UInt8: return "uint8";
+    case Dtype::Int64: return "int64";
+    case Dtype::Float32: return "float32";
+    case Dtype::Float64: return "float64";
+  }
+  return "?";
+}
+/// The dtype of a binary operation's result: the wider of the two.
+constexpr Dtype promote(Dtype a, Dtype b) { return a > b ? a : b; }
+
+template <class T>
+struct dtype_of_type;
+template <>
+struct dtype_of_type<bool> : std::integral_constant<Dtype, kBool> {};
+template <>
+struct dtype_of_type<uint8_t> : std::integral_constant<Dtype, kUInt8> {};
+template <>
+struct dtype_of_type<int64_t> : std::integral_constant<Dtype, kInt64> {};
+template <>
+struct dtype_of_type<float> : std::integral_constant<Dtype, kFloat32> {};
+template <>
+struct dtype_of_type<double> : std::integral_constant<Dtype, kFloat64> {};
+/// The dtype whose elements are of C++ type T.
+template <class T>
+inline constexpr Dtype dtype_of = dtype_of_type<T>::value;
+
+/// Calls f with a value of the C++ type of `d`: dispatch(d, [&](auto zero) { using T = decltype(zero); … }).
+template <class F>
+decltype(auto) dispatch(Dtype d, F&& f) {
+  switch (d) {
+    case Dtype::Bool: return f(bool());
+    case Dtype::UInt8: return f(uint8_t());
+    case Dtype::Int64: return f(int64_t());
+    case Dtype::Float32: return f(float());
+    case Dtype::Float64: break;
+  }
+  return f(double());
+}
+/// As dispatch, for float32 and float64 alone (the caller has checked).
+template <class F>
+decltype(auto) dispatch_floating(Dtype d, F&& f) {
+  if (d == kFloat32) return f(float());
+  return f(double());
+}
+
+}  // namespace gradus

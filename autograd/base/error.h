@@ -1,0 +1,42 @@
+#pragma once
+#include <fmt/core.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace gradus {
+
+/// Everything Gradus refuses is refused with an Error (or a subclass), before anything is changed.
+/// The text reads `op: what is wrong: the values`.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// Shapes, sizes or dims that do not fit.
+struct ShapeError : Error {
+  using Error::Error;
+};
+/// A dtype that an op does not take.
+struct DtypeError : Error {
+  using Error::Error;
+};
+/// An index or a dim out of range.
+struct IndexError : Error {
+  using Error::Error;
+};
+/// A gradient that would be wrong or does not exist: freed graphs, changed saved values, leaves in place.
+struct GradError : Error {
+  using Error::Error;
+};
+/// A file that is missing, cut or malformed.
+struct FileError : Error {
+  using Error::Error;
+};
+
+/// Throws E with the formatted text.
+template <class E = Error, class... Args>
+[[noreturn, gnu::cold, gnu::noinline]] void fail(fmt::format_string<Args...> text, Args&&... args) {
+  throw E(fmt::vformat(text, fmt::make_format_args(args...)));
+}
+
+}  // namespace gradus

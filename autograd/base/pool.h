@@ -1,0 +1,82 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define GRADUS_POOL_BYPASSED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define GRADUS_POOL_BYPASSED 1
+#endif
+#endif
+
+/// Memory for nodes, tensor handles and small storages: per-thread free lists by size class.
+/// A block may be released on another thread than it came from; full lists overflow to a shared one.
+/// The sanitizers see plain malloc instead.
+namespace gradus::pool {
+
+inline constexpr size_t kStep = 16, kClasses = 64, kLargest = kStep * kClasses;
+
+struct Block {
+  Block* next;
+  Block* next_batch;  // used on the shared lists only
+};
+
+/// A thread's free lists: zero-initialised and trivially destructible, since static tensors die after
+/// thread-locals.
+struct Cache {
+  Block* head[kClasses];
+  uint32_t count[kClasses];
+  int64_t live;
+  bool closed;  // the thread is ending: release to the shared lists
+};
+inline constinit thread_local Cache cache{};
+
+void* allocate_slow(size_t cls);
+void release_slow(Block* block, size_t cls) noexcept;
+/// The most blocks of a class that a thread keeps.
+constexpr uint32_t capacity(size_t cls) { return static_cast<uint32_t>(65536 / ((cls + 1) * kStep)) + 16; }
+
+/// `bytes` (1 … kLargest) of memory, aligned to 16. Throws std::bad_alloc.
+inline void* allocate(size_t bytes) {
+  const size_t cls = (bytes - 1) / kStep;
+  Cache& c = cache;
+#ifndef GRADUS_POOL_BYPASSED
+  if (Block* b = c.head[cls]) {
+    c.head[cls] = b->next;
+    c.count[cls]--;
+    c.live++;
+    return b;
+  }
+#endif
+  void* p = allocate_slow(cls);
+  c.live++;
+  return p;
+}
+
+/// Gives back what allocate(bytes) returned.
+inline void release(void* p, size_t bytes) noexcept {
+  const size_t cls = (bytes - 1) / kStep;
+  Cache& c = cache;
+  c.live--;
+  Block* b = static_cast<Block*>(p);
+#ifndef GRADUS_POOL_BYPASSED
+  if (c.count[cls] < capacity(cls) && !c.closed) {
+    b->next = c.head[cls];
+    c.head[cls] = b;
+    c.count[cls]++;
+    return;
+  }
+#endif
+  release_slow(b, cls);
+}
+
+/// Blocks that this thread has taken and not given back: for tests that look for leaks.
+inline int64_t live_blocks() noexcept { return cache.live; }
+
+/// Memory of any size for elements, aligned to 64 and cached by size, since fresh pages are slow.
+/// `bytes` is rounded up in place to what was really reserved; that number goes to release_large.
+void* allocate_large(size_t& bytes);
+void release_large(void* p, size_t bytes) noexcept;
+
+}  // namespace gradus::pool

@@ -1,0 +1,58 @@
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+namespace gradus {
+
+/// Base of what Ref counts. `T::dispose()` is called when the last Ref goes.
+class Counted {
+ public:
+  Counted() noexcept : refs_(0) {}
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  uint32_t ref_count() const noexcept { return refs_.load(std::memory_order_relaxed); }
+
+ private:
+  template <class>
+  friend class Ref;
+  mutable std::atomic<uint32_t> refs_;
+};
+
+/// Intrusive reference-counted pointer: one word, atomic counts.
+template <class T>
+class Ref {
+ public:
+  constexpr Ref() noexcept : p_(nullptr) {}
+  constexpr Ref(std::nullptr_t) noexcept : p_(nullptr) {}
+  explicit Ref(T* p) noexcept : p_(p) { retain(); }
+  Ref(const Ref& r) noexcept : p_(r.p_) { retain(); }
+  Ref(Ref&& r) noexcept : p_(std::exchange(r.p_, nullptr)) {}
+  Ref& operator=(Ref r) noexcept {
+    std::swap(p_, r.p_);
+    return *this;
+  }
+  ~Ref() { release(); }
+
+  T* get() const noexcept { return p_; }
+  T* operator->() const noexcept { return p_; }
+  T& operator*() const noexcept { return *p_; }
+  explicit operator bool() const noexcept { return p_ != nullptr; }
+  friend bool operator==(const Ref& a, const Ref& b) noexcept { return a.p_ == b.p_; }
+  /// True when nobody else holds the object.
+  bool unique() const noexcept { return p_ && p_->refs_.load(std::memory_order_acquire) == 1; }
+
+ private:
+  void retain() const noexcept {
+    if (p_) p_->refs_.fetch_add(1, std::memory_order_relaxed);
+  }
+  void release() noexcept {
+    if (!p_) return;
+    // The last owner needs no atomic decrement: nobody else can reach the count any more.
+    if (p_->refs_.load(std::memory_order_acquire) == 1 || p_->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      p_->dispose();
+  }
+  T* p_;
+};
+
+}  // namespace gradus

@@ -1,0 +1,33 @@
+#pragma once
+
+namespace gradus {
+
+namespace detail {
+inline constinit thread_local bool grad_enabled = true;
+}
+
+/// Whether ops are being recorded on this thread.
+inline bool is_grad_enabled() noexcept { return detail::grad_enabled; }
+
+/// Turns recording on or off on this thread until it goes out of scope.
+class GradMode {
+ public:
+  explicit GradMode(bool enabled) noexcept : before_(detail::grad_enabled) { detail::grad_enabled = enabled; }
+  ~GradMode() { detail::grad_enabled = before_; }
+  GradMode(const GradMode&) = delete;
+  GradMode& operator=(const GradMode&) = delete;
+
+ private:
+  bool before_;
+};
+
+/// While one lives, nothing on this thread is recorded: `NoGrad no_grad;`
+struct NoGrad : GradMode {
+  NoGrad() noexcept : GradMode(false) {}
+};
+/// Records again inside a NoGrad.
+struct EnableGrad : GradMode {
+  EnableGrad() noexcept : GradMode(true) {}
+};
+
+}  // namespace gradus

@@ -1,0 +1,165 @@
+#pragma once
+#include <gradus/autograd/core/tensor.h>
+#include <gradus/autograd/kernels/probe.h>
+
+#include <atomic>
+#include <cstring>
+#include <span>
+
+namespace gradus {
+
+class Back;
+
+/// One recorded op. Edges point to the nodes that made the inputs and never change, so the order of
+/// creation (`seq`) is a topological order.
+///
+/// A node is one block of memory: the object (with the op in it), its edges, the pending gradients of its
+/// outputs, the outputs' dtypes and shapes, and what was saved for the rules.
+class Node : public Counted {
+ public:
+  virtual const char* name() const = 0;
+  /// Calls the rule of every input whose gradient is wanted.
+  virtual void run(Back& b) const = 0;
+
+  uint64_t seq() const noexcept { return seq_; }
+  uint32_t num_inputs() const noexcept { return n_in_; }
+  uint32_t num_outputs() const noexcept { return n_out_; }
+  std::span<const Edge> edges() const noexcept { return {edges_begin(), n_in_}; }
+  bool is_leaf() const noexcept { return leaf_; }
+  Shape shape(uint32_t slot) const noexcept;
+  bool has_shape(uint32_t slot, const Shape& s) const noexcept;
+  Dtype dtype(uint32_t slot) const noexcept;
+
+  /// One value kept for the rules: `rank` sizes and strides follow it.
+  struct Saved {
+    Ref<Storage> storage;
+    int64_t offset;
+    uint32_t version;
+    Dtype dtype;
+    uint8_t rank;
+    bool is_output;
+    uint32_t index;  // of the input or output
+    int64_t* dims() noexcept { return reinterpret_cast<int64_t*>(this + 1); }
+    Saved* next() noexcept { return reinterpret_cast<Saved*>(dims() + 2 * rank); }
+  };
+  /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it was freed or
+  /// was changed in place since.
+  Tensor read_saved(bool is_output, uint32_t index) const;
+  /// Drops what was saved: the node cannot run again.
+  void free_saved() noexcept;
+  bool has_saved() const noexcept { return n_saved_ > 0; }
+  bool freed() const noexcept { return freed_; }
+
+  struct Hook {
+    int64_t id;
+    uint32_t slot;
+    Ref<HookFunction> f;
+  };
+  /// What few nodes have: hooks, and tensors that asked for their gradient.
+  struct Extras {
+    std::vector<Hook> hooks;
+    struct Retained {
+      uint32_t slot;
+      TensorImpl* owner;  // cleared when the tensor dies
+    };
+    std::vector<Retained> retained;
+  };
+  Extras* extras() const noexcept { return extras_; }
+  Extras& ensure_extras();
+
+  // ---- the engine's: pending gradients, and the pass they belong to
+  Ref<TensorImpl>& pending(uint32_t slot) const noexcept { return pending_begin()[slot]; }
+  std::atomic<uint32_t>& pass() const noexcept { return pass_; }
+
+  /// Called when the last reference goes: deep graphs are freed in a loop, not by recursion.
+  void dispose() noexcept;
+  /// A tensor that asked for its gradient is dying.
+  void forget_retained(TensorImpl* owner) noexcept;
+
+  struct Output {
+    const Layout* layout;
+    Dtype dtype;
+  };
+
+ protected:
+  Node() noexcept {}
+  ~Node() = default;
+
+  /// Everything of a node but its op.
+  struct Plan {
+    std::span<const Edge* const> edges;
+    std::span<const Tensor* const> ins;   // to save from; may be empty where nothing is saved
+    std::span<const Tensor* const> outs;
+    Needs keep;  // what to save
+  };
+  static size_t bytes_of(size_t object, const Plan& plan) noexcept;
+  static void* allocate(size_t bytes);
+  void init(size_t object, size_t bytes, const Plan& plan) noexcept;
+  bool leaf_ = false;
+
+ private:
+  Edge* edges_begin() const noexcept { return reinterpret_cast<Edge*>(const_cast<char*>(self()) + object_); }
+  Ref<TensorImpl>* pending_begin() const noexcept {
+    return reinterpret_cast<Ref<TensorImpl>*>(edges_begin() + n_in_);
+  }
+  const int64_t* output(uint32_t slot) const noexcept {
+    const int64_t* word = outputs_begin();
+    for (; slot; slot--) word += 1 + (*word >> 8);
+    return word;
+  }
+  int64_t* outputs_begin() const noexcept { return reinterpret_cast<int64_t*>(pending_begin() + n_out_); }
+  Saved* saved_begin() const noexcept {
+    return reinterpret_cast<Saved*>(const_cast<char*>(self()) + saved_offset_);
+  }
+  const char* self() const noexcept { return reinterpret_cast<const char*>(this); }
+  void destroy() noexcept;
+
+  mutable std::atomic<uint32_t> pass_{0};
+  uint64_t seq_;
+  uint32_t n_in_, bytes_, saved_offset_;
+  uint16_t n_out_, n_saved_;
+  uint16_t object_;
+  bool freed_ = false;
+  union {
+    Extras* extras_;
+    Node* next_dying_;  // while it waits to be destroyed
+  };
+};
+
+/// The node of a leaf: gradients end here. It knows its tensor by a raw pointer that the tensor's destructor
+/// clears, so a gradient's own graph never keeps the leaf alive.
+class Leaf final : public Node {
+ public:
+  static Ref<Node> make(TensorImpl* owner);
+  const char* name() const override { return "leaf"; }
+  void run(Back&) const override {}
+  /// Null when the tensor has died.
+  TensorImpl* owner() const noexcept { return owner_; }
+  void orphan() noexcept { owner_ = nullptr; }
+
+ private:
+  explicit Leaf(TensorImpl* owner) noexcept : owner_(owner) { leaf_ = true; }
+  TensorImpl* owner_;
+};
+
+// ---- inline: Edge
+inline Edge::Edge() noexcept = default;
+inline Edge::Edge(Ref<Node> n, uint32_t s) noexcept : node(std::move(n)), slot(s) {}
+inline Edge::Edge(const Edge&) noexcept = default;
+inline Edge::Edge(Edge&& e) noexcept = default;
+inline Edge& Edge::operator=(Edge e) noexcept {
+  node = std::move(e.node);
+  slot = e.slot;
+  return *this;
+}
+inline Edge::~Edge() = default;
+
+// ---- inline: Tensor
+inline Tensor::Tensor(Ref<TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
+inline Tensor::Tensor(const Tensor&) noexcept = default;
+inline Tensor::Tensor(Tensor&&) noexcept = default;
+inline Tensor& Tensor::operator=(const Tensor&) noexcept = default;
+inline Tensor& Tensor::operator=(Tensor&&) noexcept = default;
+inline Tensor::~Tensor() = default;
+
+}  // namespace gradus

@@ -1,0 +1,124 @@
+#include <gradus/autograd/core/regions.h>
+#include <gradus/autograd/kernels/copy.h>
+#include <gradus/autograd/kernels/index.h>
+
+namespace gradus {
+namespace {
+
+struct AsStrided {
+  static constexpr auto name = "as_strided";
+  Layout region;
+  Layout of(const Layout& x) const {
+    Layout y = region;
+    y.offset += x.offset;
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), region, b.shape(0)); }
+};
+
+struct Embed {
+  static constexpr auto name = "embed";
+  Layout region;
+  Shape shape;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(shape, x.dtype());
+    kernels::fill(y.dtype(), y.raw(), y.layout(), 0);
+    kernels::embed(y.dtype(), y.storage().data(), region, x.storage().data(), x.layout());
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return as_strided(b.g(), region); }
+};
+
+struct Blank {
+  static constexpr auto name = "blank";
+  Layout region;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), x.dtype());
+    kernels::copy(y.dtype(), y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
+    kernels::fill(y.dtype(), y.storage().data(), region, 0);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }
+};
+
+/// A root after a write through a view: inputs are the root before and what was written.
+struct ViewWrite {
+  static constexpr auto name = "view_write";
+  Layout region;
+  Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }
+  Tensor vjp(In<1>, const Back& b) const { return as_strided(b.g(), region); }
+};
+
+/// The layout of a view, relative to its root.
+Layout region_of(const TensorImpl& view) {
+  const TensorImpl& root = *view.base;
+  if (!root.layout.contiguous())
+    fail<GradError>(
+        "in place: a tensor of shape {} whose elements are not row-major was written to through a view; "
+        "make it contiguous() first",
+        root.layout.shape);
+  Layout region = view.layout;
+  region.offset -= root.layout.offset;
+  return region;
+}
+
+void set_edge(TensorImpl& x, Edge e) {
+  if (x.retains_grad) {
+    if (x.edge) x.edge.node->forget_retained(&x);
+    if (e) e.node->ensure_extras().retained.push_back({e.slot, &x});
+  }
+  x.edge = std::move(e);
+}
+
+}  // namespace
+
+Tensor as_strided(const Tensor& x, const Layout& region) { return apply_view(AsStrided{region}, x.contiguous()); }
+Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) { return apply(Embed{region, shape}, x); }
+Tensor blank(const Tensor& x, const Layout& region) { return apply(Blank{region}, x); }
+
+const Edge& Tensor::refresh_edge() const {
+  TensorImpl& v = *impl_;
+  Edge fresh;
+  if (v.base->edge) {
+    const Edge* edges[] = {&v.base->edge};
+    const Tensor* outs[] = {this};
+    fresh = Edge(detail::record(AsStrided{region_of(v)}, edges, {}, outs), 0);
+  }
+  set_edge(v, std::move(fresh));
+  v.epoch = v.base->writes;
+  return v.edge;
+}
+
+void check_inplace(const char* op, const Tensor& x, bool records) {
+  if (x.layout().overlaps())
+    fail<GradError>("{}: in place: several elements of the {} tensor share one place in memory (expanded?); clone() it first",
+                    op, x.shape());
+  if (!records) return;
+  const TensorImpl& v = *x.impl();
+  const TensorImpl& root = v.base ? *v.base : v;
+  if (root.edge && root.edge.node->is_leaf())
+    fail<GradError>("{}: in place: {} that requires grad cannot be changed while recording; do it under NoGrad",
+                    op, v.base ? "a view of a leaf" : "a leaf");
+  if (v.made_under_no_grad || root.made_under_no_grad)
+    fail<GradError>("{}: in place: this view was made under NoGrad: its base could not follow; make the view while recording",
+                    op);
+  if (v.base) region_of(v);
+}
+
+void rebase_history(const Tensor& x, Ref<Node> node) {
+  TensorImpl& v = *x.impl();
+  if (v.base) {
+    TensorImpl& root = *v.base;
+    const Edge written(node, 0);
+    const Edge* edges[] = {&root.edge, &written};
+    const Tensor after{v.base};
+    const Tensor* outs[] = {&after};
+    set_edge(root, Edge(detail::record(ViewWrite{region_of(v)}, edges, {}, outs), 0));
+    v.epoch = ++root.writes;
+  } else {
+    v.writes++;
+  }
+  set_edge(v, Edge(std::move(node), 0));
+}
+
+}  // namespace gradus

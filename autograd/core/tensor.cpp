@@ -1,0 +1,152 @@
+#include <gradus/autograd/base/pool.h>
+#include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/kernels/copy.h>
+
+#include <new>
+
+namespace gradus {
+
+TensorImpl::~TensorImpl() {
+  if (!edge) return;
+  if (edge.node->is_leaf()) {
+    Leaf& leaf = static_cast<Leaf&>(*edge.node);
+    if (leaf.owner() == this) leaf.orphan();
+  }
+  if (retains_grad) edge.node->forget_retained(this);
+}
+
+void TensorImpl::dispose() noexcept {
+  this->~TensorImpl();
+  pool::release(this, sizeof(TensorImpl));
+}
+
+Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
+  return Tensor(Ref<TensorImpl>(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), layout, dtype)));
+}
+
+Tensor make_empty(const Shape& shape, Dtype dtype) {
+  int64_t bytes;
+  if (__builtin_mul_overflow(shape.numel(), item_size(dtype), &bytes))
+    fail<ShapeError>("shape: the size in bytes does not fit into 63 bits: {} of {}", shape, dtype);
+  Ref<Storage> storage = Storage::allocate(bytes);
+  return Tensor(Ref<TensorImpl>(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), shape, dtype)));
+}
+
+void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }
+
+int64_t Tensor::size(int64_t dim) const {
+  if (shape().rank() == 0) fail<IndexError>("size: a 0-d tensor has no dim {}", dim);
+  return shape()[normalize_dim("size", dim, shape().rank())];
+}
+
+Scalar Tensor::scalar_at(const Shape& index, bool single) const {
+  const Layout& l = layout();
+  int64_t at = l.offset;
+  if (single) {
+    if (numel() != 1) fail<ShapeError>("item: the tensor must have one element, this has {}: {}", numel(), l.shape);
+  } else {
+    if (index.rank() != l.rank())
+      fail<IndexError>("at: {} indices for a tensor of {} dims: {} into {}", index.rank(), l.rank(), index, l.shape);
+    for (int i = 0; i < l.rank(); i++) {
+      const int64_t k = index[i] < 0 ? index[i] + l.shape[i] : index[i];
+      if (k < 0 || k >= l.shape[i]) fail<IndexError>("at: index {} is out of range for {}", index, l.shape);
+      at += k * l.strides[i];
+    }
+  }
+  return dispatch(dtype(), [&](auto zero) -> Scalar {
+    using T = decltype(zero);
+    return reinterpret_cast<const T*>(storage().data())[at];
+  });
+}
+
+void Tensor::copy_to(void* values, Dtype to) const {
+  kernels::copy(to, values, Layout(shape()), dtype(), storage().data(), layout());
+}
+
+const void* Tensor::data_as(Dtype wanted) const {
+  if (dtype() != wanted) fail<DtypeError>("data: the tensor is {}, not {}", dtype(), wanted);
+  return raw();
+}
+
+void* Tensor::mutable_data_as(Dtype wanted) {
+  if (dtype() != wanted) fail<DtypeError>("mutable_data: the tensor is {}, not {}", dtype(), wanted);
+  storage().bump();
+  return raw();
+}
+
+bool Tensor::requires_grad() const {
+  return static_cast<bool>(edge());
+}
+
+bool Tensor::is_leaf() const {
+  const Edge& e = edge();
+  return !e || e.node->is_leaf();
+}
+
+Tensor& Tensor::requires_grad_(bool on) {
+  const Edge e = edge();
+  if (e && !e.node->is_leaf()) {
+    if (on) return *this;
+    fail<GradError>("requires_grad_: this is the result of '{}'; only leaves can be switched off; use detach()",
+                    e.node->name());
+  }
+  if (on == static_cast<bool>(e)) return *this;
+  if (on && !is_floating(dtype()))
+    fail<DtypeError>("requires_grad_: only floating tensors have gradients, this is {}", dtype());
+  if (on) {
+    // From now on it is a leaf of its own; a base it had will not follow it.
+    if (impl_->base) impl_->made_under_no_grad = true;
+    impl_->base = nullptr;
+    impl_->edge = Edge(Leaf::make(impl_.get()), 0);
+  } else {
+    static_cast<Leaf&>(*e.node).orphan();
+    impl_->edge = Edge();
+  }
+  return *this;
+}
+
+Tensor Tensor::grad() const { return defined_impl().grad; }
+
+void Tensor::set_grad(const Tensor& g) {
+  if (g.defined() && (g.shape() != shape() || g.dtype() != dtype()))
+    fail<ShapeError>("set_grad: a gradient of {} {} does not fit a tensor of {} {}", g.dtype(), g.shape(), dtype(), shape());
+  // backward() adds to it in place, which an expanded tensor does not allow.
+  impl_->grad = g.defined() && g.layout().overlaps() ? g.clone() : g;
+}
+
+Tensor& Tensor::retain_grad() {
+  const Edge e = edge();
+  if (!e) fail<GradError>("retain_grad: this tensor does not require grad");
+  if (e.node->is_leaf() || impl_->retains_grad) return *this;
+  e.node->ensure_extras().retained.push_back({e.slot, impl_.get()});
+  impl_->retains_grad = true;
+  return *this;
+}
+
+Tensor Tensor::detach() const {
+  const TensorImpl& x = defined_impl();
+  return make_tensor(x.storage, x.layout, x.dtype);
+}
+
+int64_t Tensor::add_hook(Ref<HookFunction> f) const {
+  static std::atomic<int64_t> next_id{1};
+  const Edge e = edge();
+  if (!e) fail<GradError>("register_hook: this tensor does not require grad");
+  const int64_t id = next_id++;
+  e.node->ensure_extras().hooks.push_back({id, e.slot, std::move(f)});
+  return id;
+}
+
+void Tensor::remove_hook(int64_t id) const {
+  const Edge e = edge();
+  if (e && e.node->extras()) std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) { return h.id == id; });
+}
+
+std::string Tensor::op_name() const {
+  const Edge& e = edge();
+  return e && !e.node->is_leaf() ? e.node->name() : "";
+}
+
+Tensor Tensor::operator[](int64_t index) const { return select(0, index); }
+
+}  // namespace gradus

@@ -1,0 +1,309 @@
+#pragma once
+#include <gradus/autograd/base/ref.h>
+#include <gradus/autograd/base/scalar.h>
+#include <gradus/autograd/base/shape.h>
+#include <gradus/autograd/base/storage.h>
+#include <gradus/autograd/core/modes.h>
+
+#include <concepts>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gradus {
+
+class Node;
+class Tensor;
+struct HookFunction;
+struct TensorImpl;
+using Tensors = std::vector<Tensor>;
+
+/// Where a gradient flows to: output `slot` of `node`.
+struct Edge {
+  Ref<Node> node;
+  uint32_t slot = 0;
+
+  Edge() noexcept;
+  Edge(Ref<Node> n, uint32_t s) noexcept;
+  Edge(const Edge&) noexcept;
+  Edge(Edge&&) noexcept;
+  Edge& operator=(Edge) noexcept;
+  ~Edge();
+  explicit operator bool() const noexcept { return static_cast<bool>(node); }
+};
+
+/// An n-dimensional array that remembers how it was computed. A Tensor is a handle: copies share the
+/// elements and the history; clone() copies the elements.
+///
+/// Semantics are PyTorch's: names, broadcasting, promotion, views, in-place rules. Members are what is written
+/// every day; everything else is a free function.
+class Tensor {
+ public:
+  /// Undefined: holds nothing; only defined() and assignment are allowed.
+  Tensor() noexcept = default;
+  explicit Tensor(Ref<TensorImpl> impl) noexcept;
+  Tensor(const Tensor&) noexcept;
+  Tensor(Tensor&&) noexcept;
+  Tensor& operator=(const Tensor&) noexcept;
+  Tensor& operator=(Tensor&&) noexcept;
+  ~Tensor();
+
+  bool defined() const noexcept { return static_cast<bool>(impl_); }
+  const Shape& shape() const;
+  /// Size of one dim, counted from the end where negative.
+  int64_t size(int64_t dim) const;
+  /// The number of dims.
+  int64_t dim() const;
+  int64_t numel() const;
+  Dtype dtype() const;
+  bool is_contiguous() const;
+  const Layout& layout() const;
+
+  // ---- elements
+  /// The single element as a T. Throws unless numel() == 1.
+  template <class T = double>
+  T item() const {
+    return scalar_at(Shape(), true).template to<T>();
+  }
+  /// The element at an index, negative indices counted from the end: x.at({1, -1}).
+  template <class T = double>
+  T at(const Shape& index) const {
+    return scalar_at(index, false).template to<T>();
+  }
+  /// The elements in row-major order, converted to T (not bool: std::vector<bool> is no array; take uint8_t).
+  template <class T = double>
+    requires(!std::same_as<T, bool>)
+  std::vector<T> to_vector() const {
+    std::vector<T> v(static_cast<size_t>(numel()));
+    copy_to(v.data(), dtype_of<T>);
+    return v;
+  }
+  /// The first element; the dtype must be T's. Strides are layout().strides.
+  template <class T>
+  const T* data() const {
+    return static_cast<const T*>(data_as(dtype_of<T>));
+  }
+  /// As data(), for writing: raises the version, so that gradients that saved these elements refuse to run.
+  template <class T>
+  T* mutable_data() {
+    return static_cast<T*>(mutable_data_as(dtype_of<T>));
+  }
+  /// Row-major elements without gaps: this tensor if it is so already, else a copy (recorded).
+  Tensor contiguous() const;
+  /// A copy of the elements (recorded).
+  Tensor clone() const;
+  /// This tensor converted (recorded); itself if it has the dtype already.
+  Tensor to(Dtype) const;
+
+  // ---- history
+  bool requires_grad() const;
+  /// Makes a leaf record (or forget) its history. Throws for integer dtypes and for results of recorded ops.
+  Tensor& requires_grad_(bool requires_grad = true);
+  bool is_leaf() const;
+  /// The gradient that backward() left: undefined if there is none.
+  Tensor grad() const;
+  /// Replaces the gradient; an undefined tensor drops it. Shape and dtype must be this tensor's.
+  void set_grad(const Tensor& g);
+  /// Asks backward() to leave the gradient of a result, too.
+  Tensor& retain_grad();
+  /// The same elements without history; shares memory and version.
+  Tensor detach() const;
+  /// Computes the gradients of this tensor for every leaf and adds them to the leaves' grad().
+  /// gradient: dL/d(this); may be left out for one element (it is 1 then).
+  void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
+  /// Calls `hook(g)` when the gradient g of this tensor is complete; a defined result replaces it.
+  /// The returned id goes to remove_hook.
+  template <class F>
+  int64_t register_hook(F hook) const;
+  void remove_hook(int64_t id) const;
+  /// "tanh", the op that made this tensor; empty for a leaf.
+  std::string op_name() const;
+
+  // ---- arithmetic (all broadcast); in place where the name ends in _
+  Tensor operator-() const;
+  Tensor& add_(const Tensor& other);
+  Tensor& add_(Scalar other);
+  Tensor& sub_(const Tensor& other);
+  Tensor& sub_(Scalar other);
+  Tensor& mul_(const Tensor& other);
+  Tensor& mul_(Scalar other);
+  Tensor& div_(const Tensor& other);
+  Tensor& div_(Scalar other);
+  Tensor& copy_(const Tensor& other);
+  Tensor& fill_(Scalar value);
+  Tensor& zero_();
+  Tensor& operator+=(const Tensor& other) { return add_(other); }
+  Tensor& operator+=(Scalar other) { return add_(other); }
+  Tensor& operator-=(const Tensor& other) { return sub_(other); }
+  Tensor& operator-=(Scalar other) { return sub_(other); }
+  Tensor& operator*=(const Tensor& other) { return mul_(other); }
+  Tensor& operator*=(Scalar other) { return mul_(other); }
+  Tensor& operator/=(const Tensor& other) { return div_(other); }
+  Tensor& operator/=(Scalar other) { return div_(other); }
+  Tensor matmul(const Tensor& other) const;
+
+  // ---- reductions
+  Tensor sum() const;
+  Tensor sum(const Shape& dims, bool keepdim = false) const;
+  Tensor mean() const;
+  Tensor mean(const Shape& dims, bool keepdim = false) const;
+
+  // ---- views: they share this tensor's elements
+  /// x[i]: drops the first dim.
+  Tensor operator[](int64_t index) const;
+  /// A view where the strides allow one, else a copy; one size may be -1.
+  Tensor reshape(const Shape& shape) const;
+  Tensor transpose(int64_t dim0, int64_t dim1) const;
+  Tensor permute(const Shape& dims) const;
+  /// The transpose of a matrix (of a 0-d or 1-d tensor: itself).
+  Tensor t() const;
+  /// The last two dims swapped: the matrix transpose of each matrix of a batch.
+  Tensor mT() const;
+  Tensor expand(const Shape& shape) const;
+  Tensor squeeze() const;
+  Tensor squeeze(int64_t dim) const;
+  Tensor unsqueeze(int64_t dim) const;
+  Tensor select(int64_t dim, int64_t index) const;
+  /// Elements start, start + step … before end along dim; negative bounds count from the end, bounds
+  /// beyond it are cut, as in Python.
+  Tensor slice(int64_t dim, int64_t start = 0, std::optional<int64_t> end = {}, int64_t step = 1) const;
+  Tensor flatten(int64_t start_dim = 0, int64_t end_dim = -1) const;
+
+  // ---- for ops and the engine
+  TensorImpl* impl() const noexcept { return impl_.get(); }
+  const Ref<TensorImpl>& ref() const noexcept { return impl_; }
+  Ref<TensorImpl> release() && noexcept { return std::move(impl_); }
+  /// The node that computes this tensor's gradient; a view whose base was written to gets a fresh one.
+  const Edge& edge() const;
+  Storage& storage() const;
+  /// The first element, untyped.
+  std::byte* raw() const;
+
+ private:
+  const TensorImpl& defined_impl() const;
+  [[noreturn]] static void fail_undefined();
+  const Edge& refresh_edge() const;
+  Scalar scalar_at(const Shape& index, bool single) const;
+  void copy_to(void* values, Dtype) const;
+  const void* data_as(Dtype) const;
+  void* mutable_data_as(Dtype);
+  int64_t add_hook(Ref<HookFunction> f) const;
+
+  Ref<TensorImpl> impl_;
+};
+
+Tensor operator+(const Tensor& a, const Tensor& b);
+Tensor operator+(const Tensor& a, Scalar b);
+Tensor operator+(Scalar a, const Tensor& b);
+Tensor operator-(const Tensor& a, const Tensor& b);
+Tensor operator-(const Tensor& a, Scalar b);
+Tensor operator-(Scalar a, const Tensor& b);
+Tensor operator*(const Tensor& a, const Tensor& b);
+Tensor operator*(const Tensor& a, Scalar b);
+Tensor operator*(Scalar a, const Tensor& b);
+Tensor operator/(const Tensor& a, const Tensor& b);
+Tensor operator/(const Tensor& a, Scalar b);
+Tensor operator/(Scalar a, const Tensor& b);
+
+/// Comparisons are elementwise, broadcast, and give bool tensors without history.
+Tensor operator==(const Tensor& a, const Tensor& b);
+Tensor operator==(const Tensor& a, Scalar b);
+Tensor operator!=(const Tensor& a, const Tensor& b);
+Tensor operator!=(const Tensor& a, Scalar b);
+Tensor operator<(const Tensor& a, const Tensor& b);
+Tensor operator<(const Tensor& a, Scalar b);
+Tensor operator<=(const Tensor& a, const Tensor& b);
+Tensor operator<=(const Tensor& a, Scalar b);
+Tensor operator>(const Tensor& a, const Tensor& b);
+Tensor operator>(const Tensor& a, Scalar b);
+Tensor operator>=(const Tensor& a, const Tensor& b);
+Tensor operator>=(const Tensor& a, Scalar b);
+
+/// The values as nested lists with dtype and shape, large tensors shortened, as PyTorch prints them.
+std::string str(const Tensor& x);
+std::ostream& operator<<(std::ostream& os, const Tensor& x);
+
+/// What a Tensor points to.
+struct TensorImpl : Counted {
+  TensorImpl(Ref<Storage> s, const Layout& l, Dtype d) noexcept : dtype(d), storage(std::move(s)), layout(l) {}
+  TensorImpl(Ref<Storage> s, const Shape& shape, Dtype d) noexcept : dtype(d), storage(std::move(s)), layout(shape) {}
+  ~TensorImpl();
+  void dispose() noexcept;
+
+  Dtype dtype;
+  bool made_under_no_grad = false;  // a view whose history was cut
+  bool retains_grad = false;
+  uint32_t writes = 0;  // recorded in-place writes to this root
+  uint32_t epoch = 0;   // a view: the root's `writes` for which `edge` holds
+  Ref<Storage> storage;
+  Layout layout;
+  Edge edge;
+  Ref<TensorImpl> base;  // a view: its root
+  Tensor grad;
+};
+
+/// A new tensor over a storage.
+Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);
+/// Uninitialised, row-major. `op` names the caller where memory or the shape is refused.
+Tensor make_empty(const Shape& shape, Dtype dtype);
+
+/// What register_hook() was given.
+struct HookFunction : Counted {
+  virtual Tensor operator()(const Tensor& g) = 0;
+  virtual ~HookFunction() = default;
+  void dispose() noexcept { delete this; }
+};
+
+template <class F>
+int64_t Tensor::register_hook(F hook) const {
+  struct Hook final : HookFunction {
+    explicit Hook(F&& f) : f(std::move(f)) {}
+    Tensor operator()(const Tensor& g) override {
+      if constexpr (std::is_void_v<decltype(f(g))>)
+        return f(g), Tensor();
+      else
+        return f(g);
+    }
+    F f;
+  };
+  return add_hook(Ref<HookFunction>(new Hook(std::move(hook))));
+}
+
+// ---- inline: the handle
+inline const TensorImpl& Tensor::defined_impl() const {
+  if (!impl_) [[unlikely]]
+    fail_undefined();
+  return *impl_;
+}
+inline const Layout& Tensor::layout() const { return defined_impl().layout; }
+inline Dtype Tensor::dtype() const { return defined_impl().dtype; }
+inline Storage& Tensor::storage() const { return *defined_impl().storage; }
+inline std::byte* Tensor::raw() const {
+  const TensorImpl& x = defined_impl();
+  return x.storage->data() + x.layout.offset * item_size(x.dtype);
+}
+inline const Edge& Tensor::edge() const {
+  const TensorImpl& x = defined_impl();
+  // A view follows its base: a write since has made what `edge` says stale.
+  if (x.base && x.epoch != x.base->writes) [[unlikely]]
+    return refresh_edge();
+  return x.edge;
+}
+inline const Shape& Tensor::shape() const { return layout().shape; }
+inline int64_t Tensor::dim() const { return layout().rank(); }
+inline int64_t Tensor::numel() const { return layout().numel(); }
+inline bool Tensor::is_contiguous() const { return layout().contiguous(); }
+
+}  // namespace gradus
+
+// Node completes the inline members above; the two headers are one unit.
+#include <gradus/autograd/core/node.h>
+
+template <>
+struct fmt::formatter<gradus::Tensor> : gradus::detail::TextFormatter {
+  template <class C>
+  auto format(const gradus::Tensor& x, C& c) const {
+    return fmt::format_to(c.out(), "{}", gradus::str(x));
+  }
+};

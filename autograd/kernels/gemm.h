@@ -1,0 +1,14 @@
+#pragma once
+#include <gradus/autograd/base/dtype.h>
+
+#include <cstdint>
+
+namespace gradus::kernels {
+
+/// C = A · B, or C += A · B with `accumulate`: A is [m, k], B is [k, n], C is [m, n].
+/// Element (i, j) of A is a[i · a_row + j · a_col], of B likewise, of C c[i · c_row + j]; any strides, any
+/// sizes (k = 0 gives zeros). Floating dtypes only. Bit-equal for any number of threads.
+void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
+          const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, bool accumulate);
+
+}  // namespace gradus::kernels

@@ -1,0 +1,81 @@
+#include <gradus/autograd/kernels/element.h>
+#include <gradus/autograd/kernels/index.h>
+#include <gradus/autograd/kernels/rows.h>
+
+namespace gradus::kernels {
+namespace {
+
+constexpr int64_t kGrain = 1 << 14;
+
+/// `l` seen with the shape of the index, where `dim` is not walked but chosen.
+Layout chosen(Layout l, const Shape& shape, int dim) {
+  l.shape = shape;
+  if (shape.rank() > 0) l.strides[dim] = 0;
+  return l;
+}
+int64_t stride_of(const Layout& l, int dim) { return l.rank() > 0 ? l.strides[dim] : 0; }
+
+}  // namespace
+
+int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size) {
+  const Layout position(li.shape);
+  int64_t first = -1;
+  for_each_row(li.shape, {&li, &position}, [&](int64_t n, const int64_t* at, const int64_t* s) {
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t v = index[at[0] + i * s[0]], here = at[1] + i * s[1];
+      if ((v < 0 || v >= size) && (first < 0 || here < first)) first = here;
+    }
+  });
+  return first;
+}
+
+void gather(Dtype dtype, void* y, const void* x, const Layout& lx, const int64_t* index, const Layout& li,
+            int dim) {
+  const Layout ly(li.shape), from = chosen(lx, li.shape, dim);
+  const int64_t step = stride_of(lx, dim);
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_rows(li.shape, {&ly, &li, &from}, kGrain, [=](int64_t n, const int64_t* at, const int64_t* s) {
+      T* const yr = static_cast<T*>(y) + at[0];
+      const int64_t* const ir = index + at[1];
+      const T* const xr = static_cast<const T*>(x) + at[2];
+      for (int64_t i = 0; i < n; i++) yr[i * s[0]] = xr[i * s[2] + ir[i * s[1]] * step];
+    });
+  });
+}
+
+void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const Layout& lx,
+                 const int64_t* index, const Layout& li, int dim) {
+  const Layout to = chosen(ly, li.shape, dim);
+  const int64_t step = stride_of(ly, dim);
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    // Only indices along `dim` can meet in one element, and every loop goes upwards: the order is fixed.
+    for_each_row(li.shape, {&to, &li, &lx}, [=](int64_t n, const int64_t* at, const int64_t* s) {
+      T* const yr = static_cast<T*>(y) + at[0];
+      const int64_t* const ir = index + at[1];
+      const T* const xr = static_cast<const T*>(x) + at[2];
+      for (int64_t i = 0; i < n; i++) {
+        T& sum = yr[i * s[0] + ir[i * s[1]] * step];
+        sum = plus(sum, xr[i * s[2]]);
+      }
+    });
+  });
+}
+
+void embed(Dtype dtype, void* y, const Layout& region, const void* g, const Layout& lg) {
+  dispatch(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_row(region.shape, {&region, &lg}, [=](int64_t n, const int64_t* at, const int64_t* s) {
+      T* const yr = static_cast<T*>(y) + at[0];
+      const T* const gr = static_cast<const T*>(g) + at[1];
+      if (s[0] == 1 && s[1] == 1) {
+        for (int64_t i = 0; i < n; i++) yr[i] = plus(yr[i], gr[i]);
+      } else {
+        for (int64_t i = 0; i < n; i++) yr[i * s[0]] = plus(yr[i * s[0]], gr[i * s[1]]);
+      }
+    });
+  });
+}
+
+}  // namespace gradus::kernels

@@ -1,0 +1,238 @@
+#include <gradus/autograd/kernels/copy.h>
+#include <gradus/autograd/kernels/element.h>
+#include <gradus/autograd/kernels/isa.h>
+#include <gradus/autograd/kernels/reduce.h>
+#include <gradus/autograd/kernels/reduce_rows.h>
+#include <gradus/autograd/kernels/rows.h>
+
+namespace gradus {
+namespace baseline {
+extern const kernels::ReduceTable reduce_table;
+}
+#ifdef __x86_64__
+namespace v3 {
+extern const kernels::ReduceTable reduce_table;
+}
+namespace v4 {
+extern const kernels::ReduceTable reduce_table;
+}
+#endif
+}  // namespace gradus
+
+namespace gradus::kernels {
+namespace {
+
+const ReduceTable& table() {
+  static const ReduceTable& in_use = []() -> const ReduceTable& {
+#ifdef __x86_64__
+    if (level_in_use() == Level::v4) return v4::reduce_table;
+    if (level_in_use() == Level::v3) return v3::reduce_table;
+#endif
+    return baseline::reduce_table;
+  }();
+  return in_use;
+}
+
+template <class T>
+const ReduceRows<T>& rows_of() {
+  if constexpr (std::is_same_v<T, float>)
+    return table().f32;
+  else if constexpr (std::is_same_v<T, double>)
+    return table().f64;
+  else if constexpr (std::is_same_v<T, int64_t>)
+    return table().i64;
+  else
+    return table().u8;
+}
+
+/// Some 20 us of reading.
+constexpr int64_t kGrain = 1 << 16;
+/// One long reduction is cut into at most this many pieces, whatever the number of threads.
+constexpr int64_t kMaxPieces = 64;
+
+/// The dims of x whose bit is (or is not) set.
+Layout part(const Layout& x, uint32_t dims, bool set) {
+  Layout l;
+  for (int i = 0; i < x.rank(); i++) {
+    if ((dims >> i & 1) != set) continue;
+    l.strides[l.rank()] = x.strides[i];
+    l.shape.push_back(x.shape[i]);
+  }
+  return l;
+}
+
+/// One reduction of x into y = out(accumulator). A tile is a result, or up to kFoldColumns neighbouring ones.
+template <class T, class Acc, class Out>
+void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, Out* y, const T* x,
+            const Layout& lx, uint32_t dims) {
+  Layout kept = part(lx, dims, false);
+  kept.offset = lx.offset;
+  const Layout reduced = part(lx, dims, true), ly(kept.shape);
+  const Rows<1> inner(reduced.shape, {&reduced});
+  const int64_t inner_rows = inner.count(), inner_length = inner.length(),
+                inner_size = inner_rows * inner_length;
+
+  const bool cut_row = inner_rows == 1;
+
+  for_each_row(kept.shape, {&ly, &kept}, [&](int64_t n, const int64_t* at, const int64_t* s) {
+    Out* const yr = y + at[0];
+    const T* const xr = x + at[1];
+    const bool columns = n > 1 && s[0] == 1 && s[1] == 1 && inner.stride(0) != 1;
+    const int64_t width = columns ? kFoldColumns : 1, tiles = (n + width - 1) / width;
+    const auto cols_of = [&](int64_t tile) { return std::min(width, n - tile * width); };
+
+    const auto fold_piece = [&](Acc* acc, int64_t tile, int64_t piece, int64_t pieces) {
+      const T* const from = xr + tile * width * s[1];
+      const int64_t cols = cols_of(tile);
+      const int64_t cut = cut_row ? inner_length : inner_rows;
+      const int64_t begin = cut * piece / pieces, end = cut * (piece + 1) / pieces;
+      for (int64_t j = 0; j < cols; j++) acc[j] = start;
+      inner.run(cut_row ? 0 : begin, cut_row ? 1 : end,
+                [&](int64_t length, const int64_t* offset, const int64_t* stride) {
+                  const T* const first = from + *offset + (cut_row ? begin * *stride : 0);
+                  if (cut_row) length = end - begin;
+                  if (!columns && *stride == 1)
+                    fold.row(acc, first, length);
+                  else
+                    fold.columns(acc, first, length, *stride, cols);
+                });
+    };
+    const auto store = [&](const Acc* acc, int64_t tile) {
+      for (int64_t j = 0; j < cols_of(tile); j++) yr[(tile * width + j) * s[0]] = static_cast<Out>(acc[j]);
+    };
+    const auto whole_tiles = [&](int64_t begin, int64_t end) {
+      Acc acc[kFoldColumns];
+      for (int64_t tile = begin; tile < end; tile++) {
+        fold_piece(acc, tile, 0, 1);
+        store(acc, tile);
+      }
+    };
+
+    const int64_t tile_size = inner_size * std::min(width, n);
+    if (n * inner_size < 2 * kGrain) return whole_tiles(0, tiles);
+    if (tiles >= 16 || tile_size < 2 * kGrain)
+      return parallel_for(tiles, kGrain / (tile_size + 1) + 1, whole_tiles);
+    const int64_t pieces = std::min(kMaxPieces, tile_size / kGrain);
+    for (int64_t tile = 0; tile < tiles; tile++) {
+      Acc partial[kMaxPieces][kFoldColumns];
+      parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; p++) fold_piece(partial[p], tile, p, pieces);
+      });
+      Acc acc[kFoldColumns];
+      const int64_t cols = cols_of(tile);
+      for (int64_t j = 0; j < cols; j++) acc[j] = start;
+      combine.columns(acc, partial[0], pieces, kFoldColumns, cols);
+      store(acc, tile);
+    }
+  });
+}
+
+int64_t size_along(const Layout& l, int dim) { return l.rank() > 0 ? l.shape[dim] : 1; }
+int64_t stride_along(const Layout& l, int dim) { return l.rank() > 0 ? l.strides[dim] : 0; }
+
+/// Calls f(offset in y, offset in x) for every line along `dim`; ly is x's layout or that of the other dims
+/// alone.
+template <class F>
+void for_each_line(const Layout& ly, const Layout& lx, int dim, F f) {
+  const uint32_t bit = lx.rank() > 0 ? 1u << dim : 0;
+  Layout from = part(lx, bit, false);
+  from.offset = lx.offset;
+  const Layout to = ly.rank() == lx.rank() ? part(ly, bit, false) : ly;
+  parallel_rows(from.shape, {&to, &from}, kGrain / (size_along(lx, dim) + 1) + 1,
+                [&](int64_t n, const int64_t* at, const int64_t* s) {
+                  for (int64_t i = 0; i < n; i++) f(at[0] + i * s[0], at[1] + i * s[1]);
+                });
+}
+
+template <bool kMax, class T>
+void extreme_index_as(T* values, int64_t* indices, const T* x, const Layout& lx, int dim) {
+  const int64_t n = size_along(lx, dim), stride = stride_along(lx, dim);
+  const Layout ly(part(lx, lx.rank() > 0 ? 1u << dim : 0, false).shape);
+  for_each_line(ly, lx, dim, [=](int64_t to, int64_t from) {
+    const T* const line = x + from;
+    int64_t best = 0;
+    for (int64_t i = 1; i < n && line[best * stride] == line[best * stride]; i++) {
+      const T v = line[i * stride], b = line[best * stride];
+      if ((kMax ? v > b : v < b) || v != v) best = i;
+    }
+    values[to] = line[best * stride];
+    indices[to] = best;
+  });
+}
+
+}  // namespace
+
+void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t dims) {
+  const auto run = [&]<class T, class Out>(T, Out) {
+    reduce(rows_of<T>().sum, rows_of<SumOf<T>>().sum, SumOf<T>(0), static_cast<Out*>(y),
+           static_cast<const T*>(x), lx, dims);
+  };
+  if (is_floating(out)) return dispatch_floating(in, [&](auto zero) { run(zero, zero); });
+  if (in == kInt64) return run(int64_t(), int64_t());
+  run(uint8_t(), int64_t());
+}
+
+void extreme(bool max, Dtype dtype, void* y, const void* x, const Layout& lx, uint32_t dims) {
+  dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
+    using Limits = std::numeric_limits<T>;
+    constexpr T high = Limits::has_infinity ? Limits::infinity() : Limits::max();
+    constexpr T low = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
+    if constexpr (!std::is_same_v<T, bool>) {
+      const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
+      reduce(fold, fold, max ? low : high, static_cast<T*>(y), static_cast<const T*>(x), lx, dims);
+    }
+  });
+}
+
+void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const void* x, const Layout& lx,
+                   int dim) {
+  dispatch(dtype, [&]<class T>(T) {
+    T* const v = static_cast<T*>(values);
+    const T* const from = static_cast<const T*>(x);
+    if (max)
+      extreme_index_as<true>(v, indices, from, lx, dim);
+    else
+      extreme_index_as<false>(v, indices, from, lx, dim);
+  });
+}
+
+void cumsum(Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
+  const Layout ly(lx.shape);
+  const int64_t n = size_along(lx, dim), sx = stride_along(lx, dim), sy = stride_along(ly, dim);
+  dispatch(dtype, [&]<class T>(T) {
+    for_each_line(ly, lx, dim, [=](int64_t to, int64_t from) {
+      T* const line = static_cast<T*>(y) + to;
+      const T* const xs = static_cast<const T*>(x) + from;
+      std::conditional_t<std::is_same_v<T, float>, double, T> sum = 0;
+      for (int64_t i = 0; i < n; i++) {
+        sum = plus<decltype(sum)>(sum, xs[i * sx]);
+        line[i * sy] = static_cast<T>(sum);
+      }
+    });
+  });
+}
+
+void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
+  const Layout ly(lx.shape);
+  copy(dtype, y, ly, dtype, x, lx);
+  const int64_t numel = ly.numel(), n = size_along(ly, dim), stride = ly.rank() > 0 ? ly.strides[dim] : 1;
+  if (numel == 0) return;
+  dispatch_floating(dtype, [&]<class T>(T) {
+    const ReduceRows<T>& rows = rows_of<T>();
+    T* const out = static_cast<T*>(y);
+    if (stride == 1 || n == numel)
+      return parallel_for(numel / n, kGrain / 16 / n + 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) rows.softmax(log, out + i * n, n);
+      });
+    const int64_t tiles = (stride + kFoldColumns - 1) / kFoldColumns, outer = numel / (n * stride);
+    parallel_for(outer * tiles, kGrain / 1024 / n + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; i++) {
+        const int64_t col = i % tiles * kFoldColumns;
+        rows.softmax_columns(log, out + i / tiles * n * stride + col, n, stride,
+                             std::min(kFoldColumns, stride - col));
+      }
+    });
+  });
+}
+
+}  // namespace gradus::kernels

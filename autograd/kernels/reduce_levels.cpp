@@ -1,0 +1,204 @@
+#include <gradus/autograd/kernels/math.h>
+#include <gradus/autograd/kernels/reduce_rows.h>
+
+namespace gradus::GRADUS_LEVEL_NAMESPACE {
+
+extern const kernels::ReduceTable reduce_table;
+
+namespace {
+
+using kernels::Fold;
+using kernels::kFoldColumns;
+
+template <class T>
+constexpr T kInfinity = std::is_floating_point_v<T> ? T(__builtin_huge_val())
+                                                    : saturate<T>(__builtin_huge_val());
+template <class T>
+constexpr T kLowest = saturate<T>(-__builtin_huge_val());
+
+struct Sum {
+  template <class T>
+  static constexpr T start = 0;
+  template <class T, int N>
+  static Vec<T, N> fold(Vec<T, N> a, Vec<T, N> b) {
+    return a + b;
+  }
+  static double fold(double a, double b) { return a + b; }
+  static int64_t fold(int64_t a, int64_t b) { return int64_t(uint64_t(a) + uint64_t(b)); }
+};
+struct Max {
+  template <class T>
+  static constexpr T start = kLowest<T>;
+  template <class T, int N>
+  static Vec<T, N> fold(Vec<T, N> a, Vec<T, N> b) {
+    return maximum(a, b);
+  }
+  template <class T>
+  static T fold(T a, T b) {
+    return a > b || a != a ? a : b;
+  }
+};
+struct Min {
+  template <class T>
+  static constexpr T start = kInfinity<T>;
+  template <class T, int N>
+  static Vec<T, N> fold(Vec<T, N> a, Vec<T, N> b) {
+    return minimum(a, b);
+  }
+  template <class T>
+  static T fold(T a, T b) {
+    return a < b || a != a ? a : b;
+  }
+};
+
+/// One vector of Acc, converted from as many T.
+template <class Acc, class T>
+Vec<Acc> load_as(const T* p) {
+  constexpr int N = kLanes<Acc>;
+#if GRADUS_VECTOR_BYTES == 64
+  // g++ 12 would convert in two halves; its unmasked intrinsic warns.
+  if constexpr (std::is_same_v<T, float> && N == 8)
+    return (typename Vec<Acc>::Raw)_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(p));
+#endif
+  return __builtin_convertvector((Vec<T, N>::load(p).raw), typename Vec<Acc>::Raw);
+}
+
+template <class Op, class T, class Acc>
+void fold_row(Acc* acc, const T* x, int64_t n) {
+  constexpr int N = kLanes<Acc>, kChains = 8;
+  Acc result = *acc;
+  if (n >= N) {
+    // Independent chains hide the latency of the operation.
+    Vec<Acc> chain[kChains];
+    for (auto& c : chain) c = Op::template start<Acc>;
+    for (; n >= kChains * N; n -= kChains * N, x += kChains * N)
+      for (int c = 0; c < kChains; c++) chain[c] = Op::fold(chain[c], load_as<Acc>(x + c * N));
+    for (; n >= N; n -= N, x += N) chain[0] = Op::fold(chain[0], load_as<Acc>(x));
+    for (int half = kChains / 2; half > 0; half /= 2)
+      for (int c = 0; c < half; c++) chain[c] = Op::fold(chain[c], chain[c + half]);
+    for (int lane = 0; lane < N; lane++) result = Op::fold(result, Acc(chain[0][lane]));
+  }
+  for (; n > 0; n--, x++) result = Op::fold(result, Acc(*x));
+  *acc = result;
+}
+
+template <class Op, int V, class T, class Acc>
+void fold_vectors(Acc* acc, const T* x, int64_t rows, int64_t stride) {
+  constexpr int N = kLanes<Acc>;
+  Vec<Acc> a[V];
+  for (int v = 0; v < V; v++) a[v] = Vec<Acc>::load(acc + v * N);
+  for (; rows > 0; rows--, x += stride)
+    for (int v = 0; v < V; v++) a[v] = Op::fold(a[v], load_as<Acc>(x + v * N));
+  for (int v = 0; v < V; v++) a[v].store(acc + v * N);
+}
+
+template <class Op, class T, class Acc>
+void fold_columns(Acc* acc, const T* x, int64_t rows, int64_t stride, int64_t cols) {
+  constexpr int N = kLanes<Acc>;
+  // A narrow dense matrix is folded as a wider one with fewer rows, then the groups of columns together.
+  if (stride == cols && cols <= kFoldColumns / 2) {
+    const int64_t factor = cols & -cols, even = factor < N ? N / factor : 1;
+    const int64_t group = kFoldColumns / cols / even * even;
+    if (group > 1 && rows >= 2 * group) {
+      Acc wide[kFoldColumns];
+      for (auto& w : wide) w = Op::template start<Acc>;
+      const int64_t whole = rows / group;
+      fold_columns<Op>(wide, x, whole, group * cols, group * cols);
+      for (int64_t g = 0; g < group; g++)
+        for (int64_t j = 0; j < cols; j++) acc[j] = Op::fold(acc[j], wide[g * cols + j]);
+      x += whole * group * cols;
+      rows -= whole * group;
+    }
+  }
+  for (; cols >= 8 * N; cols -= 8 * N, acc += 8 * N, x += 8 * N) fold_vectors<Op, 8>(acc, x, rows, stride);
+  for (; cols >= 2 * N; cols -= 2 * N, acc += 2 * N, x += 2 * N) fold_vectors<Op, 2>(acc, x, rows, stride);
+  for (; cols >= N; cols -= N, acc += N, x += N) fold_vectors<Op, 1>(acc, x, rows, stride);
+  for (; cols > 0; cols--, acc++, x++) {
+    Acc chain[4] = {*acc, Op::template start<Acc>, Op::template start<Acc>, Op::template start<Acc>};
+    int64_t i = 0;
+    for (; i + 4 <= rows; i += 4)
+      for (int c = 0; c < 4; c++) chain[c] = Op::fold(chain[c], Acc(x[(i + c) * stride]));
+    for (; i < rows; i++) chain[0] = Op::fold(chain[0], Acc(x[i * stride]));
+    *acc = Op::fold(Op::fold(chain[0], chain[1]), Op::fold(chain[2], chain[3]));
+  }
+}
+
+/// e^x for x ≤ 0 (or NaN); 0 where that would be denormal, which costs many times as much.
+template <class T>
+Vec<T> exp_below(Vec<T> x) {
+  constexpr T limit = detail::kExpLimit<T>;
+  return where(x < -limit, 0, exp(where(x < -limit, -limit, x)));
+}
+
+/// y[j] = f(vector of x at j, j) for j < n; the last call may hold lanes beyond n, which are dropped.
+template <class T, class F>
+void each_vector(T* y, const T* x, int64_t n, F f) {
+  constexpr int N = kLanes<T>;
+  int64_t j = 0;
+  for (; j + N <= n; j += N) f(Vec<T>::load(x + j), j).store(y + j);
+  if (j < n) f(Vec<T>::load(x + j, n - j), j).store(y + j, n - j);
+}
+
+template <class T>
+void softmax_row(bool log, T* y, int64_t n) {
+  T m = kLowest<T>;
+  fold_row<Max>(&m, y, n);
+  double sum = 0;
+  if (!log) {
+    each_vector(y, y, n, [&](Vec<T> x, int64_t) { return exp_below<T>(x - m); });
+    fold_row<Sum>(&sum, y, n);
+    each_vector(y, y, n, [&](Vec<T> x, int64_t) { return x / T(sum); });
+    return;
+  }
+  constexpr int64_t kPiece = 256;
+  T e[kPiece];
+  for (int64_t j = 0; j < n; j += kPiece) {
+    const int64_t length = n - j < kPiece ? n - j : kPiece;
+    each_vector(e, y + j, length, [&](Vec<T> x, int64_t) { return exp_below<T>(x - m); });
+    fold_row<Sum>(&sum, e, length);
+  }
+  const T log_sum = T(__builtin_log(sum));
+  each_vector(y, y, n, [&](Vec<T> x, int64_t) { return x - m - log_sum; });
+}
+
+template <class T>
+void softmax_columns(bool log, T* y, int64_t rows, int64_t stride, int64_t cols) {
+  T m[kFoldColumns], e[kFoldColumns];
+  double sum[kFoldColumns] = {};
+  for (auto& v : m) v = kLowest<T>;
+  fold_columns<Max>(m, y, rows, stride, cols);
+  for (int64_t i = 0; i < rows; i++) {
+    T* const to = log ? e : y + i * stride;
+    each_vector(to, y + i * stride, cols,
+                [&](Vec<T> x, int64_t j) { return exp_below<T>(x - Vec<T>::load(m + j)); });
+    fold_columns<Sum>(sum, to, 1, 0, cols);
+  }
+  // From here e holds what every row is divided by, or its logarithm.
+  for (int64_t j = 0; j < cols; j++) e[j] = T(log ? __builtin_log(sum[j]) : sum[j]);
+  for (int64_t i = 0; i < rows; i++)
+    each_vector(y + i * stride, y + i * stride, cols, [&](Vec<T> x, int64_t j) {
+      const Vec<T> by = Vec<T>::load(e + j);
+      return log ? x - Vec<T>::load(m + j) - by : x / by;
+    });
+}
+
+template <class Op, class T, class Acc>
+constexpr Fold<T, Acc> kFold = {fold_row<Op, T, Acc>, fold_columns<Op, T, Acc>};
+
+template <class T>
+constexpr kernels::ReduceRows<T> rows_of() {
+  kernels::ReduceRows<T> r{kFold<Sum, T, kernels::SumOf<T>>, kFold<Max, T, T>, kFold<Min, T, T>, nullptr,
+                           nullptr};
+  if constexpr (std::is_floating_point_v<T>) {
+    r.softmax = softmax_row<T>;
+    r.softmax_columns = softmax_columns<T>;
+  }
+  return r;
+}
+
+}  // namespace
+
+const kernels::ReduceTable reduce_table = {rows_of<uint8_t>(), rows_of<int64_t>(), rows_of<float>(),
+                                           rows_of<double>()};
+
+}  // namespace gradus::GRADUS_LEVEL_NAMESPACE

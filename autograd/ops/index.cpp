@@ -1,0 +1,85 @@
+#include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/kernels/index.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/index.h>
+
+namespace gradus {
+namespace {
+
+const int64_t* indices(const Tensor& index) { return reinterpret_cast<const int64_t*>(index.storage().data()); }
+
+struct Gather {
+  static constexpr auto name = "gather";
+  static constexpr auto formula = "y = x[index]        dx = zeros with g added at index";
+  static constexpr Needs needs[] = {in(1)};
+  int dim;
+  Tensor value(const Tensor& x, const Tensor& index) const {
+    Tensor y = make_empty(index.shape(), x.dtype());
+    kernels::gather(x.dtype(), y.raw(), x.storage().data(), x.layout(), indices(index), index.layout(), dim);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    return scatter_add(zeros(b.shape(0), b.g().dtype()), dim, b.in(1), b.g());
+  }
+};
+
+struct ScatterAdd {
+  static constexpr auto name = "scatter_add";
+  static constexpr auto formula = "y = x, src added at index        dx = g        dsrc = g[index]";
+  static constexpr Needs needs[] = {nothing, nothing, in(1)};
+  int dim;
+  Tensor value(const Tensor& x, const Tensor& index, const Tensor& src) const {
+    Tensor y = x.clone();
+    kernels::scatter_add(y.dtype(), y.raw(), y.layout(), src.storage().data(), src.layout(), indices(index),
+                         index.layout(), dim);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g(); }
+  Tensor vjp(In<2>, const Back& b) const {
+    const Tensor index = b.in(1), g = gather(b.g(), dim, index);
+    if (g.shape() == b.shape(2)) return g;
+    // src was larger than index: what was not used has gradient 0.
+    Tensor dsrc = zeros(b.shape(2), g.dtype()), used = dsrc;
+    for (int i = 0; i < g.shape().rank(); i++) used = used.slice(i, 0, g.size(i));
+    used.copy_(g);
+    return dsrc;
+  }
+};
+
+int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& index) {
+  const int i = normalize_dim(op, dim, x.shape().rank());
+  if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
+  if (index.dim() != x.dim())
+    fail<ShapeError>("{}: index and x have different numbers of dims: {} and {}", op, index.shape(), x.shape());
+  for (int k = 0; k < x.shape().rank(); k++)
+    if (k != i && index.shape()[k] > x.shape()[k])
+      fail<ShapeError>("{}: the index is larger than x in dim {}: {} and {}", op, k, index.shape(), x.shape());
+  const int64_t size = x.dim() ? x.shape()[i] : 1;
+  const int64_t bad = kernels::first_out_of_range(indices(index), index.layout(), size);
+  if (bad >= 0)
+    fail<IndexError>("{}: index {} is out of range for dim {} of {}", op,
+                     indices(index)[element_offset(index.layout(), bad)], i, x.shape());
+  return i;
+}
+
+}  // namespace
+
+Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
+  const int i = checked_dim("gather", x, dim, index);
+  if (x.dim() == 0) return x.clone();
+  return apply(Gather{i}, x, index);
+}
+
+Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  const int i = checked_dim("scatter_add", x, dim, index);
+  if (src.dtype() != x.dtype()) fail<DtypeError>("scatter_add: x is {}, src is {}", x.dtype(), src.dtype());
+  if (src.dim() != index.dim())
+    fail<ShapeError>("scatter_add: src and index have different numbers of dims: {} and {}", src.shape(), index.shape());
+  for (int k = 0; k < src.shape().rank(); k++)
+    if (index.shape()[k] > src.shape()[k])
+      fail<ShapeError>("scatter_add: the index is larger than src in dim {}: {} and {}", k, index.shape(), src.shape());
+  if (x.dim() == 0) return x + src;
+  return apply(ScatterAdd{i}, x, index, src);
+}
+
+}  // namespace gradus

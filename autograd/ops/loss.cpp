@@ -1,0 +1,133 @@
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
+#include <gradus/autograd/ops/index.h>
+#include <gradus/autograd/ops/loss.h>
+#include <gradus/autograd/ops/pointwise.h>
+#include <gradus/autograd/ops/reduce.h>
+
+namespace gradus {
+namespace {
+
+Tensor reduced(const Tensor& losses, Reduction reduction) {
+  switch (reduction) {
+    case Reduction::Mean: return losses.mean();
+    case Reduction::Sum: return losses.sum();
+    case Reduction::None: break;
+  }
+  return losses;
+}
+
+void check_target(const char* op, const Tensor& x, const Tensor& target) {
+  if (!(x.shape() == target.shape()))
+    fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
+}
+
+/// x [n, classes, …] and target [n, …] of a classification; 1-d x is a batch of one.
+struct Classes {
+  Tensor x, target;
+  bool single;
+};
+Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
+  if (x.dim() == 0) fail<ShapeError>("{}: x must have a dim of classes: {}", op, x.shape());
+  const bool single = x.dim() == 1;
+  const Tensor rows = single ? x.unsqueeze(0) : x, t = single && target.dim() == 0 ? target.unsqueeze(0) : target;
+  Shape expected = rows.shape();
+  expected.erase(1);
+  if (!(t.shape() == expected))
+    fail<ShapeError>("{}: x {} takes a target of shape {}, not {}", op, x.shape(), expected, target.shape());
+  return {rows, t, single};
+}
+
+struct Targets {
+  Tensor used;    // bool: not ignored
+  Tensor index;   // the class, 0 where ignored, [n, 1, …]
+  Tensor weight;  // of each target, 0 where ignored
+};
+Targets targets_of(const char* op, const Tensor& x, const Tensor& target, const Tensor& weight, int64_t ignore_index) {
+  if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
+  const int64_t classes = x.size(1);
+  if (weight.defined() && !(weight.shape() == Shape{classes}))
+    fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes, weight.shape());
+  Targets t;
+  t.used = target != ignore_index;
+  const Tensor index = where(t.used, target, 0);
+  if (index.numel() > 0) {
+    const int64_t low = min(index).item<int64_t>(), high = max(index).item<int64_t>();
+    if (low < 0 || high >= classes)
+      fail<IndexError>("{}: target {} is not one of {} classes", op, low < 0 ? low : high, classes);
+  }
+  t.index = index.unsqueeze(1);
+  t.weight = weight.defined()
+                 ? where(t.used, gather(weight.to(x.dtype()), 0, index.flatten()).reshape(index.shape()), 0)
+                 : t.used.to(x.dtype());
+  return t;
+}
+
+}  // namespace
+
+Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  return reduced(pointwise(formulas::Mse{}, x, target), reduction);
+}
+
+Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight, Reduction reduction) {
+  check_target("binary_cross_entropy", p, target);
+  if (p.numel() > 0) {
+    const double low = min(p.detach()).item(), high = max(p.detach()).item();
+    if (!(low >= 0 && high <= 1))
+      fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+  }
+  const Tensor losses = pointwise(formulas::Bce{}, p, target);
+  return reduced(weight.defined() ? losses * weight : losses, reduction);
+}
+
+Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, const Tensor& weight,
+                                        const Tensor& pos_weight, Reduction reduction) {
+  check_target("binary_cross_entropy_with_logits", z, target);
+  const Tensor losses = pos_weight.defined() ? pointwise(formulas::BceWithPosWeight{}, z, target, pos_weight)
+                                             : pointwise(formulas::BceWithLogits{}, z, target);
+  return reduced(weight.defined() ? losses * weight : losses, reduction);
+}
+
+Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction, int64_t ignore_index) {
+  const Classes c = classes_of("nll_loss", x, target);
+  const Targets t = targets_of("nll_loss", c.x, c.target, weight, ignore_index);
+  const Tensor picked = gather(c.x, 1, t.index).squeeze(1);
+  const Tensor losses = where(t.used, -picked * t.weight, 0);
+  if (reduction == Reduction::Mean) return losses.sum() / t.weight.sum();
+  return reduced(c.single ? losses.squeeze(0) : losses, reduction);
+}
+
+Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction,
+                     int64_t ignore_index, double label_smoothing) {
+  if (!(label_smoothing >= 0 && label_smoothing <= 1))
+    fail("cross_entropy: label_smoothing must lie in [0, 1], not {}", label_smoothing);
+  if (x.dim() == 0 || x.size(x.dim() == 1 ? 0 : 1) == 0)
+    fail<ShapeError>("cross_entropy: x must have a dim of classes: {}", x.shape());
+  const bool single = x.dim() == 1;
+  const Tensor logp = log_softmax(single ? x.unsqueeze(0) : x, 1);
+  const double classes = static_cast<double>(logp.size(1));
+  Shape per_class = Shape::filled(logp.shape().rank(), 1);
+  per_class[1] = -1;
+  const Tensor weighted = weight.defined() ? logp * weight.to(logp.dtype()).reshape(per_class) : logp;
+
+  if (target.shape() == x.shape() && is_floating(target.dtype())) {
+    Tensor t = single ? target.unsqueeze(0) : target;
+    if (label_smoothing > 0) t = t * (1 - label_smoothing) + label_smoothing / classes;
+    const Tensor losses = -(weighted * t).sum({1});
+    if (reduction == Reduction::Mean) return losses.sum() / (logp.numel() / logp.size(1));
+    return reduced(single ? losses.squeeze(0) : losses, reduction);
+  }
+
+  const Tensor nll = nll_loss(single ? logp.squeeze(0) : logp, target, weight, reduction, ignore_index);
+  if (label_smoothing == 0) return nll;
+  const Classes c = classes_of("cross_entropy", single ? logp.squeeze(0) : logp, target);
+  const Targets t = targets_of("cross_entropy", c.x, c.target, weight, ignore_index);
+  Tensor smooth = where(t.used, -weighted.sum({1}), 0);
+  if (reduction == Reduction::Mean)
+    smooth = smooth.sum() / t.weight.sum();
+  else
+    smooth = reduced(single ? smooth.squeeze(0) : smooth, reduction);
+  return nll * (1 - label_smoothing) + smooth * (label_smoothing / classes);
+}
+
+}  // namespace gradus

@@ -1,0 +1,168 @@
+#pragma once
+#include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/kernels/pointwise.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
+
+/// How a formula (kernels/formulas.h) becomes an op on tensors. A formula defined in a program works as well:
+///
+///   struct Gauss {                                    // y = e^(-x²)
+///     static constexpr auto name = "gauss";
+///     template <class T> constexpr T value(T x) const { return exp(-x * x); }
+///     template <class T> constexpr T vjp(In<0>, T x, T y, T g) const { return -2 * x * y * g; }
+///   };
+///   Tensor gauss(const Tensor& x) { return pointwise(Gauss{}, x); }
+namespace gradus {
+
+namespace detail {
+
+/// One kernel for each dtype; null where there is none.
+struct RowSet {
+  kernels::Row<float> f32;
+  kernels::Row<double> f64;
+  kernels::Row<int64_t> i64 = nullptr;
+  kernels::Row<uint8_t> u8 = nullptr;
+};
+/// The dtype that an op computes in: operands with dims first, then 0-d ones, then numbers, each only raising the
+/// category (bool, integer, floating), as in PyTorch.
+Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors, std::span<const Scalar> numbers);
+/// kernel(x…) as a new tensor, of the shape that all x broadcast to. x[k] is null where the kernel does not read it.
+Tensor run_rows(const char* op, const void* attributes, const RowSet& rows, std::span<const Tensor* const> x);
+/// The same into y, whose shape the operands must broadcast to.
+void run_rows_into(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
+                   std::span<const Tensor* const> x);
+/// A 0-d tensor.
+Tensor constant(Scalar value, Dtype dtype);
+/// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it was before.
+Tensor inplace_operand(const char* op, const Tensor& y, const Tensor& x);
+
+template <class F>
+constexpr bool integers_of() {
+  if constexpr (requires { F::integers; })
+    return F::integers;
+  else
+    return false;
+}
+
+}  // namespace detail
+
+/// A formula as an op.
+template <class F>
+struct Pointwise {
+  static constexpr int N = arity<F>;
+  static constexpr auto name = F::name;
+  static constexpr auto needs = []<int... I>(std::integer_sequence<int, I...>) {
+    return std::array<Needs, N>{deduce<F, I>()...};
+  }(std::make_integer_sequence<int, N>{});
+
+  F f;
+
+  template <class... X>
+  Tensor value(const X&... x) const {
+    const Tensor* operands[] = {&x...};
+    return detail::run_rows(name, &f, value_rows(), operands);
+  }
+  /// x = f(old, rest…)
+  template <class... X>
+  void write(const Tensor& x, const Tensor& old, const X&... rest) const {
+    const Tensor* operands[] = {&old, &rest...};
+    detail::run_rows_into(name, &f, value_rows(), x, operands);
+  }
+  template <int I>
+    requires(I < N)
+  Tensor vjp(In<I> i, const Back& b) const {
+    if constexpr (passes_gradient<F, I>) {
+      return b.g();
+    } else if constexpr (zero_gradient<F, I>) {
+      return zeros_like(b.g());
+    } else {
+      constexpr Needs need = deduce<F, I>();
+      return [&]<int... K>(std::integer_sequence<int, K...>) {
+        const Tensor x[] = {need.ins >> K & 1 ? b.in(K) : Tensor()...};
+        const Tensor y = need.outs ? b.out() : Tensor(), g = b.g();
+        if (b.create_graph()) return Tensor(f.vjp(i, x[K]..., y, g));
+        const Tensor* operands[] = {(x[K].defined() ? &x[K] : nullptr)..., y.defined() ? &y : nullptr, &g};
+        const auto& k = kernels::pointwise_kernels<F>();
+        return detail::run_rows(name, &f, {k.f32[1 + I], k.f64[1 + I]}, operands);
+      }(std::make_integer_sequence<int, N>{});
+    }
+  }
+
+ private:
+  static detail::RowSet value_rows() {
+    const auto& k = kernels::pointwise_kernels<F>();
+    return {k.f32[0], k.f64[0], k.i64, k.u8};
+  }
+};
+
+namespace detail {
+
+template <class X>
+constexpr bool is_operand = std::is_same_v<X, Tensor> || std::is_same_v<X, Scalar>;
+
+/// x in the op's dtype; `made` holds it where it is not x itself.
+inline const Tensor* operand(const Tensor& x, Dtype dtype, Tensor& made) {
+  if (x.dtype() == dtype) return &x;
+  made = x.to(dtype);
+  return &made;
+}
+inline const Tensor* operand(const Scalar& x, Dtype dtype, Tensor& made) {
+  made = constant(x, dtype);
+  return &made;
+}
+inline void collect(const Tensor& x, const Tensor** tensors, int& n, Scalar*, int&) { tensors[n++] = &x; }
+inline void collect(const Scalar& x, const Tensor**, int&, Scalar* numbers, int& n) { numbers[n++] = x; }
+
+template <class... X>
+Dtype dtype_for(const char* op, bool integers, const X&... x) {
+  // The everyday case: tensors of one floating dtype.
+  if constexpr ((std::is_same_v<X, Tensor> && ...)) {
+    const Dtype d = (x.dtype(), ...);
+    if (is_floating(d) && ((x.dtype() == d) && ...)) return d;
+  }
+  const Tensor* tensors[sizeof...(X)];
+  Scalar numbers[sizeof...(X)] = {(static_cast<void>(x), Scalar(false))...};
+  int n = 0, m = 0;
+  (collect(x, tensors, n, numbers, m), ...);
+  return result_dtype(op, integers, {tensors, static_cast<size_t>(n)}, {numbers, static_cast<size_t>(m)});
+}
+
+}  // namespace detail
+
+/// f applied element by element to tensors and numbers, which broadcast and promote.
+template <class F, class... X>
+  requires(detail::is_operand<X> && ...)
+Tensor pointwise(const F& f, const X&... x) {
+  static_assert(sizeof...(X) == arity<F>);
+  const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x...);
+  // bool has no kernels: it is computed as 0 and 1.
+  const Dtype computed = dtype == kBool ? kUInt8 : dtype;
+  Tensor y = [&]<size_t... K>(std::index_sequence<K...>) {
+    Tensor made[sizeof...(X)];
+    const Tensor* operands[] = {detail::operand(x, computed, made[K])...};
+    return apply(Pointwise<F>{f}, *operands[K]...);
+  }(std::index_sequence_for<X...>{});
+  return dtype == kBool ? y.to(kBool) : y;
+}
+
+/// x = f(x, rest…) in place. The result must fit into x: its shape, and its category of dtype.
+template <class F, class... X>
+  requires(detail::is_operand<X> && ...)
+Tensor& pointwise_inplace(const F& f, Tensor& x, const X&... rest) {
+  static_assert(1 + sizeof...(X) == arity<F>);
+  const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x, rest...);
+  const auto category = [](Dtype d) { return is_floating(d) ? 2 : d == kBool ? 0 : 1; };
+  if (category(dtype) > category(x.dtype()))
+    fail<DtypeError>("{}: in place: the {} result does not fit into a {} tensor", F::name, dtype, x.dtype());
+  if (x.dtype() == kBool && !std::is_same_v<F, formulas::Copy>)
+    fail<DtypeError>("{}: in place: not defined for bool", F::name);
+  [&]<size_t... K>(std::index_sequence<K...>) {
+    Tensor made[sizeof...(X) + 1];
+    [[maybe_unused]] const Tensor* operands[] = {&x, detail::operand(rest, x.dtype(), made[K])...};
+    ((made[K] = detail::inplace_operand(F::name, x, *operands[K + 1])), ...);
+    apply_inplace(Pointwise<F>{f}, x, made[K]...);
+  }(std::index_sequence_for<X...>{});
+  return x;
+}
+
+}  // namespace gradus

@@ -1,0 +1,221 @@
+#include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/kernels/reduce.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
+#include <gradus/autograd/ops/index.h>
+#include <gradus/autograd/ops/reduce.h>
+
+namespace gradus {
+namespace {
+
+/// The dims to reduce, as bits.
+uint32_t mask_of(const char* op, const Shape& dims, int rank) {
+  uint32_t mask = 0;
+  for (int64_t d : dims) {
+    const int i = normalize_dim(op, d, rank);
+    if (mask >> i & 1) fail<IndexError>("{}: dim {} is named twice: {}", op, i, dims);
+    mask |= 1u << i;
+  }
+  // A list without dims means all of them, as in PyTorch.
+  return dims.rank() == 0 ? (1u << rank) - 1 : mask & ((1u << rank) - 1);
+}
+
+Shape kept_shape(const Shape& s, uint32_t mask, bool keepdim) {
+  Shape y;
+  for (int i = 0; i < s.rank(); i++) {
+    if (!(mask >> i & 1))
+      y.push_back(s[i]);
+    else if (keepdim)
+      y.push_back(1);
+  }
+  return y;
+}
+
+/// A reduced tensor over x's shape again: the dims that are gone become dims of stride 0.
+Tensor spread(Tensor y, const Shape& x, uint32_t mask, bool keepdim) {
+  if (!keepdim && y.dim() > 0)
+    for (int i = 0; i < x.rank(); i++)
+      if (mask >> i & 1) y = y.unsqueeze(i);
+  return y.expand(x);
+}
+
+int64_t count(const Shape& s, uint32_t mask) {
+  int64_t n = 1;
+  for (int i = 0; i < s.rank(); i++)
+    if (mask >> i & 1) n *= s[i];
+  return n;
+}
+
+struct Sum {
+  static constexpr auto name = "sum";
+  static constexpr auto formula = "y = Σ x        dx = g, repeated over the dims that were summed";
+  uint32_t mask;
+  bool keepdim;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), is_floating(x.dtype()) ? x.dtype() : kInt64);
+    kernels::sum(y.dtype(), y.raw(), x.dtype(), x.storage().data(), x.layout(), mask);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return spread(b.g(), b.shape(0), mask, keepdim); }
+};
+
+struct Mean {
+  static constexpr auto name = "mean";
+  static constexpr auto formula = "y = Σ x / n        dx = g / n, repeated over the dims that were summed";
+  uint32_t mask;
+  bool keepdim;
+  Tensor value(const Tensor& x) const { return Sum{mask, keepdim}.value(x) / count(x.shape(), mask); }
+  Tensor vjp(In<0>, const Back& b) const {
+    return spread(b.g() / count(b.shape(0), mask), b.shape(0), mask, keepdim);
+  }
+};
+
+struct Extreme {
+  const char* name;
+  static constexpr auto formula = "y = max x (or min x)        dx = g / k where x = y, k being how many are";
+  static constexpr Needs needs[] = {in(0) | out(0)};
+  bool max;
+  uint32_t mask;
+  bool keepdim;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), x.dtype());
+    kernels::extreme(max, x.dtype(), y.raw(), x.storage().data(), x.layout(), mask);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    const Tensor x = b.in(0).detach(), y = spread(b.out().detach(), x.shape(), mask, keepdim);
+    const Tensor chosen = where(y == y, x == y, x != x);
+    const Tensor ties = spread(Sum{mask, keepdim}.value(chosen), x.shape(), mask, keepdim);
+    return where(chosen, spread(b.g(), x.shape(), mask, keepdim) / ties, 0);
+  }
+};
+
+/// Results: the values and their indices.
+struct ExtremeIndex {
+  const char* name;
+  static constexpr auto formula = "y = max x (or min x) along a dim        dx = zeros with g at the chosen index";
+  static constexpr Needs needs[] = {out(1)};
+  bool max;
+  int dim;
+  bool keepdim;
+  std::tuple<Tensor, Tensor> value(const Tensor& x) const {
+    const Shape shape = kept_shape(x.shape(), x.dim() ? 1u << dim : 0, keepdim);
+    Tensor values = make_empty(shape, x.dtype()), indices = make_empty(shape, kInt64);
+    if (x.dim() == 0) return {x.clone(), zeros({}, kInt64)};
+    kernels::extreme_index(max, x.dtype(), values.raw(), reinterpret_cast<int64_t*>(indices.raw()), x.storage().data(),
+                           x.layout(), dim);
+    return {values, indices};
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    const Shape shape = b.shape(0);
+    if (shape.rank() == 0) return b.g();
+    const bool dropped = !keepdim;
+    const Tensor g = dropped ? b.g().unsqueeze(dim) : b.g(), index = dropped ? b.out(1).unsqueeze(dim) : b.out(1);
+    return scatter_add(zeros(shape, g.dtype()), dim, index, g);
+  }
+};
+
+struct Softmax {
+  static constexpr auto name = "softmax";
+  static constexpr auto formula = "y = eˣ / Σ eˣ        dx = y (g - Σ g y)";
+  static constexpr Needs needs[] = {out(0)};
+  int dim;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), x.dtype());
+    kernels::softmax(false, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    const Tensor y = b.out(), gy = b.g() * y;
+    return gy - y * gy.sum({dim}, true);
+  }
+};
+
+struct LogSoftmax {
+  static constexpr auto name = "log_softmax";
+  static constexpr auto formula = "y = x - ln Σ eˣ        dx = g - eʸ Σ g";
+  static constexpr Needs needs[] = {out(0)};
+  int dim;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), x.dtype());
+    kernels::softmax(true, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g() - exp(b.out()) * b.g().sum({dim}, true); }
+};
+
+Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : x.to(kFloat32); }
+
+uint32_t all_of(const Tensor& x) { return (1u << x.layout().rank()) - 1; }
+
+void check_any(const char* op, const Tensor& x, uint32_t mask) {
+  if (x.numel() == 0 && count(x.shape(), mask) == 0)
+    fail<ShapeError>("{}: there is no element to choose from: {}", op, x.shape());
+}
+
+Tensor extreme(const char* op, bool max, const Tensor& x, uint32_t mask, bool keepdim) {
+  check_any(op, x, mask);
+  return apply(Extreme{op, max, mask, keepdim}, x);
+}
+
+std::tuple<Tensor, Tensor> extreme_index(const char* op, bool max, const Tensor& x, int64_t dim, bool keepdim) {
+  const int i = normalize_dim(op, dim, x.shape().rank());
+  if (x.dim() > 0 && x.shape()[i] == 0)
+    fail<ShapeError>("{}: dim {} has no element to choose from: {}", op, i, x.shape());
+  return apply(ExtremeIndex{op, max, i, keepdim}, x);
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x) { return apply(Sum{all_of(x), false}, x); }
+Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
+  return apply(Sum{mask_of("sum", dims, x.shape().rank()), keepdim}, x);
+}
+Tensor mean(const Tensor& x) { return apply(Mean{all_of(x), false}, floating(x)); }
+Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
+  return apply(Mean{mask_of("mean", dims, x.shape().rank()), keepdim}, floating(x));
+}
+Tensor max(const Tensor& x) { return extreme("max", true, x, all_of(x), false); }
+Tensor min(const Tensor& x) { return extreme("min", false, x, all_of(x), false); }
+Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
+  return extreme("amax", true, x, mask_of("amax", dims, x.shape().rank()), keepdim);
+}
+Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
+  return extreme("amin", false, x, mask_of("amin", dims, x.shape().rank()), keepdim);
+}
+std::tuple<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_index("max", true, x, dim, keepdim);
+}
+std::tuple<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim) {
+  return extreme_index("min", false, x, dim, keepdim);
+}
+Tensor argmax(const Tensor& x, int64_t dim, bool keepdim) {
+  return std::get<1>(extreme_index("argmax", true, x.detach(), dim, keepdim));
+}
+Tensor argmin(const Tensor& x, int64_t dim, bool keepdim) {
+  return std::get<1>(extreme_index("argmin", false, x.detach(), dim, keepdim));
+}
+Tensor softmax(const Tensor& x, int64_t dim) {
+  return apply(Softmax{normalize_dim("softmax", dim, x.shape().rank())}, floating(x));
+}
+Tensor log_softmax(const Tensor& x, int64_t dim) {
+  return apply(LogSoftmax{normalize_dim("log_softmax", dim, x.shape().rank())}, floating(x));
+}
+
+Tensor sum_to(const Tensor& x, const Shape& shape) {
+  if (x.shape() == shape) return x;
+  if (!broadcastable(shape, x.shape())) fail<ShapeError>("sum_to: {} does not broadcast to {}", shape, x.shape());
+  const int shift = x.shape().rank() - shape.rank();
+  uint32_t mask = (1u << shift) - 1;
+  for (int i = 0; i < shape.rank(); i++)
+    if (shape[i] == 1 && x.shape()[shift + i] != 1) mask |= 1u << (shift + i);
+  Tensor y = apply(Sum{mask, true}, x);
+  return shift ? y.reshape(shape) : y;
+}
+
+Tensor Tensor::sum() const { return gradus::sum(*this); }
+Tensor Tensor::sum(const Shape& dims, bool keepdim) const { return gradus::sum(*this, dims, keepdim); }
+Tensor Tensor::mean() const { return gradus::mean(*this); }
+Tensor Tensor::mean(const Shape& dims, bool keepdim) const { return gradus::mean(*this, dims, keepdim); }
+
+}  // namespace gradus

@@ -1,0 +1,34 @@
+#pragma once
+#include <gradus/autograd/core/tensor.h>
+
+#include <tuple>
+
+namespace gradus {
+
+/// Sum over everything, or over `dims` (negative ones count from the end; none: over everything). Integers and bool
+/// are summed in int64. The sum of nothing is 0.
+Tensor sum(const Tensor& x);
+Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// Mean over everything or over `dims`; of nothing: NaN. Integers give float32.
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// The largest (smallest) element, NaN if there is one; equal ones share the gradient equally. Throws for none.
+Tensor max(const Tensor& x);
+Tensor min(const Tensor& x);
+/// The same over `dims`.
+Tensor amax(const Tensor& x, const Shape& dims, bool keepdim = false);
+Tensor amin(const Tensor& x, const Shape& dims, bool keepdim = false);
+/// {values, int64 indices} along dim; the first of equal ones is chosen and gets the whole gradient.
+std::tuple<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim = false);
+std::tuple<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim = false);
+/// The int64 index of the largest (smallest) element along dim.
+Tensor argmax(const Tensor& x, int64_t dim, bool keepdim = false);
+Tensor argmin(const Tensor& x, int64_t dim, bool keepdim = false);
+/// y = eˣ / Σ eˣ along dim, without overflow. Integers are converted to float32.
+Tensor softmax(const Tensor& x, int64_t dim);
+/// y = x - ln Σ eˣ along dim, without overflow.
+Tensor log_softmax(const Tensor& x, int64_t dim);
+/// x summed over the dims along which `shape` would be broadcast to x's: undoes a broadcast.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+}  // namespace gradus

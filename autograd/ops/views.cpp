@@ -1,0 +1,286 @@
+#include <gradus/autograd/core/regions.h>
+#include <gradus/autograd/kernels/copy.h>
+
+namespace gradus {
+namespace {
+
+struct Transpose {
+  static constexpr auto name = "transpose";
+  static constexpr auto formula = "y = x with dims i and j swapped        dx = g with dims i and j swapped";
+  int dim0, dim1;
+  Layout of(Layout l) const {
+    std::swap(l.shape[dim0], l.shape[dim1]);
+    std::swap(l.strides[dim0], l.strides[dim1]);
+    return l;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g().transpose(dim0, dim1); }
+};
+
+struct Permute {
+  static constexpr auto name = "permute";
+  static constexpr auto formula = "y = x with its dims in another order        dx = g in the order before";
+  Shape dims;
+  Layout of(const Layout& x) const {
+    Layout l = x;
+    for (int i = 0; i < dims.rank(); i++) {
+      l.shape[i] = x.shape[static_cast<int>(dims[i])];
+      l.strides[i] = x.strides[dims[i]];
+    }
+    return l;
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    Shape back = dims;
+    for (int i = 0; i < dims.rank(); i++) back[static_cast<int>(dims[i])] = i;
+    return b.g().permute(back);
+  }
+};
+
+struct Expand {
+  static constexpr auto name = "expand";
+  static constexpr auto formula = "y = x repeated along dims of size 1        dx = g summed over these dims";
+  Shape shape;
+  Layout of(const Layout& x) const { return broadcast_to(x, shape); }
+  // The engine sums a gradient to the shape of the input that it flows to.
+  Tensor vjp(In<0>, const Back& b) const { return b.g(); }
+};
+
+struct Reshape {
+  static constexpr auto name = "reshape";
+  static constexpr auto formula = "y = x in another shape        dx = g in x's shape";
+  Layout to;  // strides for the x it was made for
+  Layout of(const Layout& x) const {
+    Layout l = to;
+    l.offset = x.offset;
+    return l;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g().reshape(b.shape(0)); }
+};
+
+struct Slice {
+  static constexpr auto name = "slice";
+  static constexpr auto formula = "y = x[start : end : step]        dx = zeros with g in these places";
+  int dim;
+  int64_t start, length, step;
+  Layout of(Layout l) const {
+    l.offset += start * l.strides[dim];
+    l.shape[dim] = length;
+    l.strides[dim] *= step;
+    return l;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), of(Layout(b.shape(0))), b.shape(0)); }
+};
+
+struct Select {
+  static constexpr auto name = "select";
+  static constexpr auto formula = "y = x[index]        dx = zeros with g at index";
+  int dim;
+  int64_t index;
+  Layout of(Layout l) const {
+    l.offset += index * l.strides[dim];
+    l.shape.erase(dim);
+    std::copy(l.strides + dim + 1, l.strides + kMaxRank, l.strides + dim);
+    return l;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), of(Layout(b.shape(0))), b.shape(0)); }
+};
+
+/// The strides of x seen in another shape of as many elements, if they exist.
+bool reshape_layout(const Layout& x, const Shape& shape, Layout& y) {
+  y = Layout(shape);
+  y.offset = x.offset;
+  if (x.contiguous()) return true;
+  // Walk both shapes from the right in groups of equal size; within a group x must be evenly spaced.
+  int i = x.rank() - 1, j = shape.rank() - 1;
+  while (i >= 0 && j >= 0) {
+    int64_t nx = x.shape[i], ny = shape[j];
+    const int i_last = i, j_last = j;
+    while (nx != ny) {
+      if (nx < ny) {
+        if (--i < 0) return false;
+        nx *= x.shape[i];
+      } else {
+        if (--j < 0) return false;
+        ny *= shape[j];
+      }
+    }
+    int64_t stride = 0;
+    bool started = false;
+    for (int k = i_last; k >= i; k--) {
+      if (x.shape[k] == 1) continue;
+      if (started && x.strides[k] != stride) return false;
+      if (!started) y.strides[j_last] = x.strides[k];
+      stride = x.strides[k] * x.shape[k];
+      started = true;
+    }
+    int64_t step = started ? y.strides[j_last] : 1;
+    for (int k = j_last; k >= j; k--) {
+      y.strides[k] = step;
+      step *= shape[k];
+    }
+    i--;
+    j--;
+  }
+  return true;  // what is left on either side are dims of size 1
+}
+
+struct Clone {
+  static constexpr auto name = "clone";
+  static constexpr auto formula = "y = x        dx = g";
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), x.dtype());
+    kernels::copy(y.dtype(), y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g(); }
+};
+
+struct Cast {
+  static constexpr auto name = "to";
+  static constexpr auto formula = "y = x as another dtype        dx = g as x's dtype";
+  Dtype dtype;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), dtype);
+    kernels::copy(dtype, y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
+    return y;
+  }
+  // The engine converts a gradient to the dtype of the input that it flows to.
+  Tensor vjp(In<0>, const Back& b) const { return b.g(); }
+};
+
+}  // namespace
+
+Tensor Tensor::transpose(int64_t dim0, int64_t dim1) const {
+  const int i = normalize_dim("transpose", dim0, shape().rank()), j = normalize_dim("transpose", dim1, shape().rank());
+  if (shape().rank() == 0) return *this;
+  return apply_view(Transpose{i, j}, *this);
+}
+
+Tensor Tensor::t() const {
+  if (dim() > 2) fail<ShapeError>("t: at most 2 dims are expected, not {}; mT() transposes a batch of matrices", shape());
+  return dim() < 2 ? *this : transpose(0, 1);
+}
+
+Tensor Tensor::mT() const {
+  if (dim() < 2) fail<ShapeError>("mT: at least 2 dims are expected, not {}", shape());
+  return transpose(-2, -1);
+}
+
+Tensor Tensor::permute(const Shape& dims) const {
+  const int rank = shape().rank();
+  if (dims.rank() != rank) fail<ShapeError>("permute: {} dims are named for {}: {}", dims.rank(), shape(), dims);
+  Permute op{dims};
+  unsigned seen = 0;
+  for (int i = 0; i < rank; i++) {
+    const int d = normalize_dim("permute", dims[i], rank);
+    if (seen >> d & 1) fail<ShapeError>("permute: dim {} is named twice: {}", d, dims);
+    seen |= 1u << d;
+    op.dims[i] = d;
+  }
+  return apply_view(op, *this);
+}
+
+Tensor Tensor::expand(const Shape& to) const {
+  Shape target = to;
+  const int shift = to.rank() - shape().rank();
+  if (shift < 0) fail<ShapeError>("expand: {} has more dims than {}", shape(), to);
+  for (int i = 0; i < to.rank(); i++) {
+    if (to[i] == -1 && i >= shift) target[i] = shape()[i - shift];
+    if (target[i] < 0) fail<ShapeError>("expand: size {} of dim {} has no meaning for {}", to[i], i, shape());
+  }
+  target.numel();
+  if (!broadcastable(shape(), target))
+    fail<ShapeError>("expand: {} cannot become {}: only dims of size 1 are repeated", shape(), target);
+  return apply_view(Expand{target}, *this);
+}
+
+Tensor Tensor::reshape(const Shape& wanted) const {
+  Shape to = wanted;
+  int unknown = -1;
+  int64_t known = 1;
+  for (int i = 0; i < to.rank(); i++) {
+    if (to[i] == -1) {
+      if (unknown >= 0) fail<ShapeError>("reshape: only one size may be -1: {}", wanted);
+      unknown = i;
+    } else if (to[i] < 0 || __builtin_mul_overflow(known, to[i], &known)) {
+      fail<ShapeError>("reshape: impossible sizes: {}", wanted);
+    }
+  }
+  const int64_t n = numel();
+  if (unknown >= 0) {
+    if (known == 0) fail<ShapeError>("reshape: -1 is ambiguous: {} into {}", shape(), wanted);
+    if (n % known) fail<ShapeError>("reshape: {} has {} elements, no multiple of {}: {}", shape(), n, known, wanted);
+    to[unknown] = n / known;
+    known *= to[unknown];
+  }
+  if (known != n) fail<ShapeError>("reshape: {} has {} elements, {} would have {}", shape(), n, wanted, known);
+  Reshape op{};
+  if (reshape_layout(layout(), to, op.to)) return apply_view(op, *this);
+  const Tensor x = clone();
+  reshape_layout(x.layout(), to, op.to);
+  return apply_view(op, x);
+}
+
+Tensor Tensor::flatten(int64_t start_dim, int64_t end_dim) const {
+  const int rank = shape().rank();
+  const int first = normalize_dim("flatten", start_dim, rank), last = normalize_dim("flatten", end_dim, rank);
+  if (first > last) fail<IndexError>("flatten: start_dim {} comes after end_dim {}", first, last);
+  if (rank == 0) return reshape({1});
+  Shape to;
+  int64_t merged = 1;
+  for (int i = 0; i < rank; i++) {
+    if (i < first || i > last) {
+      to.push_back(shape()[i]);
+    } else {
+      merged *= shape()[i];
+      if (i == last) to.push_back(merged);
+    }
+  }
+  return reshape(to);
+}
+
+Tensor Tensor::squeeze() const {
+  Shape to;
+  for (int64_t d : shape())
+    if (d != 1) to.push_back(d);
+  return reshape(to);
+}
+
+Tensor Tensor::squeeze(int64_t dim) const {
+  const int i = normalize_dim("squeeze", dim, shape().rank());
+  if (shape().rank() == 0 || shape()[i] != 1) return *this;
+  return apply_view(Select{i, 0}, *this);
+}
+
+Tensor Tensor::unsqueeze(int64_t dim) const {
+  const int i = normalize_dim("unsqueeze", dim, shape().rank() + 1);
+  Reshape op{layout()};
+  op.to.shape.insert(i, 1);
+  std::copy_backward(layout().strides + i, layout().strides + layout().rank(), op.to.strides + op.to.rank());
+  op.to.strides[i] = 1;
+  return apply_view(op, *this);
+}
+
+Tensor Tensor::select(int64_t dim, int64_t index) const {
+  if (shape().rank() == 0) fail<IndexError>("select: a 0-d tensor has nothing to select from");
+  const int i = normalize_dim("select", dim, shape().rank());
+  const int64_t n = shape()[i], at = index < 0 ? index + n : index;
+  if (at < 0 || at >= n) fail<IndexError>("select: index {} is out of range for dim {} of {}", index, i, shape());
+  return apply_view(Select{i, at}, *this);
+}
+
+Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int64_t step) const {
+  if (shape().rank() == 0) fail<IndexError>("slice: a 0-d tensor has nothing to slice");
+  const int i = normalize_dim("slice", dim, shape().rank());
+  if (step <= 0) fail<IndexError>("slice: step must be positive, not {}", step);
+  const int64_t n = shape()[i];
+  const auto bound = [n](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + n : at, 0, n); };
+  const int64_t first = bound(start), last = end ? bound(*end) : n;
+  const int64_t length = last > first ? (last - first - 1) / step + 1 : 0;
+  return apply_view(Slice{i, first, length, step}, *this);
+}
+
+Tensor Tensor::clone() const { return layout(), apply(Clone{}, *this); }
+Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
+Tensor Tensor::to(Dtype dtype) const { return this->dtype() == dtype ? *this : apply(Cast{dtype}, *this); }
+
+}  // namespace gradus

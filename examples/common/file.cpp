@@ -1,0 +1,64 @@
+#include <common/file.h>
+#include <gradus/autograd/base/error.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <system_error>
+
+namespace gradus::examples {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Close {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, Close>;
+
+std::string reason_of(int error) { return std::generic_category().message(error); }
+
+}  // namespace
+
+std::vector<std::byte> read_file(std::string_view op, const std::string& path) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (!fs::exists(status)) fail<FileError>("{}: {}: {}", op, path, error.message());
+  if (!fs::is_regular_file(status)) fail<FileError>("{}: {}: not a regular file", op, path);
+  const File file(std::fopen(path.c_str(), "rb"));
+  if (!file) fail<FileError>("{}: {}: {}", op, path, reason_of(errno));
+  std::vector<std::byte> bytes(fs::file_size(path));
+  const size_t got = std::fread(bytes.data(), 1, bytes.size(), file.get());
+  if (got != bytes.size()) fail<FileError>("{}: {}: read only {} of {} bytes", op, path, got, bytes.size());
+  return bytes;
+}
+
+void write_file(const std::string& path, std::span<const std::byte> bytes) {
+  std::error_code error;
+  const fs::path folder = fs::path(path).parent_path();
+  if (!folder.empty()) fs::create_directories(folder, error);
+  if (error) fail<FileError>("write_file: {}: cannot make the folder: {}", path, error.message());
+
+  const std::string temporary = path + ".part" + std::to_string(getpid());
+  File file(std::fopen(temporary.c_str(), "wb"));
+  if (!file) fail<FileError>("write_file: {}: {}", path, reason_of(errno));
+  bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
+  // The last bytes are written when the file is closed, which can fail too.
+  written = std::fclose(file.release()) == 0 && written;
+  int reason = errno;
+  if (written && std::rename(temporary.c_str(), path.c_str()) != 0) {
+    written = false;
+    reason = errno;
+  }
+  if (written) return;
+  fs::remove(temporary, error);
+  fail<FileError>("write_file: {}: {}", path, reason_of(reason));
+}
+
+void write_file(const std::string& path, std::string_view text) {
+  write_file(path, std::as_bytes(std::span(text)));
+}
+
+}  // namespace gradus::examples

@@ -1,0 +1,125 @@
+#include <common/progress.h>
+#include <common/training.h>
+#include <gradus/autograd/engine/custom.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
+#include <gradus/nn/activation.h>
+#include <gradus/nn/dropout.h>
+#include <gradus/nn/linear.h>
+#include <gradus/nn/module.h>
+#include <gradus/optim/adam.h>
+#include <gradus/optim/rmsprop.h>
+#include <gradus/optim/sgd.h>
+
+#include <memory>
+#include <optional>
+
+namespace gradus::examples {
+namespace {
+
+std::unique_ptr<optim::Optimizer> make_optimizer(const Tensors& parameters, const TrainingOptions& options) {
+  const double lr = options.lr, l2 = options.l2;
+  if (options.optimizer == "sgd")
+    return std::make_unique<optim::SGD>(parameters, optim::SGDOptions{.lr = lr, .weight_decay = l2});
+  if (options.optimizer == "adam")
+    return std::make_unique<optim::Adam>(parameters, optim::AdamOptions{.lr = lr, .weight_decay = l2});
+  if (options.optimizer == "rmsprop")
+    return std::make_unique<optim::RMSprop>(parameters, optim::RMSpropOptions{.lr = lr, .weight_decay = l2});
+  fail("train: no such optimizer: '{}' (there are sgd, adam, rmsprop)", options.optimizer);
+}
+
+void add_activation(nn::Sequential& network, const std::string& name) {
+  if (name == "tanh")
+    network.push_back(nn::Tanh());
+  else if (name == "relu")
+    network.push_back(nn::ReLU());
+  else if (name == "sigmoid")
+    network.push_back(nn::Sigmoid());
+  else
+    fail("make_network: no such activation: '{}' (there are tanh, relu, sigmoid)", name);
+}
+
+}  // namespace
+
+Tensor inputs(const Dataset& data, Dtype dtype) {
+  return tensor(data.x, {data.samples, data.features}, dtype);
+}
+Tensor labels(const Dataset& data, Dtype dtype) { return tensor(data.y, {data.samples, 1}, dtype); }
+
+nn::Sequential make_network(const std::vector<int64_t>& sizes, const std::string& activation, Dtype dtype,
+                            double dropout) {
+  if (sizes.size() < 2)
+    fail("make_network: an input and an output size are needed, not {} sizes", sizes.size());
+  nn::Sequential network;
+  for (size_t i = 0; i + 1 < sizes.size(); i++) {
+    if (i > 0) {
+      add_activation(network, activation);
+      if (dropout > 0) network.push_back(nn::Dropout(dropout));
+    }
+    network.push_back(nn::Linear(sizes[i], sizes[i + 1], true, dtype));
+  }
+  return network;
+}
+
+void init_as_numpy(nn::Sequential& network, int64_t seed, double (*scale)(double r, double fan_in)) {
+  NumpyRandom random = numpy_random(seed);
+  NoGrad no_grad;
+  for (auto& [name, p] : nn::named_parameters(network)) {
+    if (p.dim() == 1) {
+      p.zero_();
+      continue;
+    }
+    std::vector<double> w = random.randn(p.numel());
+    for (double& r : w) r = scale(r, static_cast<double>(p.size(1)));
+    p.copy_(tensor(w, p.shape(), p.dtype()));
+  }
+}
+
+Tensor cost_as_printed(const Tensor& z, const Tensor& y) {
+  return custom(
+      "cost_as_printed", {z, y},
+      [](Context& ctx, const Tensors& in) {
+        ctx.save(in[0]);
+        ctx.save(in[1]);
+        const Tensor a = tanh(in[0]);
+        return -(in[1] * log(a) + (1 - in[1]) * log(1 - a)).mean();
+      },
+      [](const Context& ctx, const Tensor& g) -> Tensors {
+        const Tensor &z = ctx[0], &y = ctx[1];
+        return {g * (tanh(z) - y) / z.numel(), Tensor()};
+      });
+}
+
+double accuracy(const Tensor& a, const Tensor& y) {
+  return ((a > 0.5) == (y > 0.5)).to(kFloat64).mean().item();
+}
+
+CostCurve train(const Tensors& parameters, const std::function<Tensor()>& cost,
+                const TrainingOptions& options) {
+  const auto optimizer = make_optimizer(parameters, options);
+  std::optional<Progress> progress;
+  if (!options.title.empty()) progress.emplace(options.title, options.iterations);
+
+  CostCurve curve;
+  const auto report = [&](int64_t iteration, const Tensor& c, bool last) {
+    if (last || iteration % options.record_every == 0) {
+      curve.iterations.push_back(static_cast<double>(iteration));
+      curve.costs.push_back(c.item());
+    }
+    if (progress && (last || iteration % options.print_every == 0))
+      progress->print(fmt::format("Cost after iteration {:5}: {:.9f}", iteration, c.item()));
+  };
+  for (int64_t i = 0; i < options.iterations; i++) {
+    const Tensor c = cost();
+    report(i, c, false);
+    optimizer->zero_grad();
+    c.backward();
+    optimizer->step();
+    if (progress) progress->update(i + 1, fmt::format("cost {:.6f}", c.item()));
+  }
+  NoGrad no_grad;
+  report(options.iterations, cost(), true);
+  return curve;
+}
+
+}  // namespace gradus::examples

@@ -1,0 +1,21 @@
+#pragma once
+#include <gradus/nn/visitor.h>
+
+namespace gradus::nn {
+
+/// In training, y = x · mask / (1 - p), where each element of the mask is 0 with probability p, else 1, drawn
+/// from the default generator (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014, "Dropout";
+/// scaled in training as in PyTorch, so that evaluation is y = x). p = 1 gives zeros. Throws for p outside
+/// [0, 1].
+struct Dropout {
+  bool training = true;
+  explicit Dropout(double p = 0.5);
+  Tensor operator()(const Tensor& x) const;
+  double p() const { return p_; }
+  void visit(Visitor& v) { v("training", training); }
+
+ private:
+  double p_;
+};
+
+}  // namespace gradus::nn

@@ -1,0 +1,103 @@
+#include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/nn/init.h>
+
+#include <cmath>
+
+namespace gradus::nn::init {
+namespace {
+
+struct Fans {
+  double in, out;
+};
+Fans fans_of(const char* op, const Tensor& w) {
+  if (w.dim() < 2) fail<ShapeError>("{}: a weight has at least two dims [out, in, …], not {}", op, w.shape());
+  const double kernel = static_cast<double>(w.shape().numel()) / static_cast<double>(w.size(0) * w.size(1));
+  return {static_cast<double>(w.size(1)) * kernel, static_cast<double>(w.size(0)) * kernel};
+}
+
+double fan_of(const char* op, const Tensor& w, std::string_view mode) {
+  const Fans fans = fans_of(op, w);
+  if (mode == "fan_in") return fans.in;
+  if (mode == "fan_out") return fans.out;
+  fail("{}: mode is 'fan_in' or 'fan_out', not '{}'", op, mode);
+}
+
+/// w = shift + scale · (the next numbers that `draw` makes)
+Tensor fill(const char* op, Tensor w, double shift, double scale,
+            void (Draws::*draw)(int64_t, int64_t, double*) const) {
+  if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
+  if (!std::isfinite(shift) || !std::isfinite(scale))
+    fail("{}: the bounds, mean or standard deviation must be finite: {} + {} u", op, shift, scale);
+  const int64_t n = w.numel();
+  std::vector<double> values(static_cast<size_t>(n));
+  const Draws draws = default_generator().draws(n);
+  parallel_for(n, 1 << 10, [&](int64_t begin, int64_t end) {
+    (draws.*draw)(begin, end, values.data() + begin);
+    for (int64_t i = begin; i < end; i++)
+      values[static_cast<size_t>(i)] = shift + scale * values[static_cast<size_t>(i)];
+  });
+  NoGrad no_grad;
+  w.copy_(tensor(values, w.shape(), w.dtype()));
+  return w;
+}
+
+Tensor uniform(const char* op, Tensor w, double bound) {
+  if (w.numel() == 0) return w;
+  return fill(op, w, -bound, 2 * bound, &Draws::uniform);
+}
+Tensor normal(const char* op, Tensor w, double std) {
+  if (w.numel() == 0) return w;
+  return fill(op, w, 0, std, &Draws::normal);
+}
+
+}  // namespace
+
+double calculate_gain(std::string_view nonlinearity, double param) {
+  for (const char* linear : {"linear", "sigmoid", "conv1d", "conv2d", "conv3d"})
+    if (nonlinearity == linear) return 1;
+  if (nonlinearity == "tanh") return 5.0 / 3;
+  if (nonlinearity == "relu") return std::sqrt(2.0);
+  if (nonlinearity == "leaky_relu") return std::sqrt(2 / (1 + param * param));
+  if (nonlinearity == "selu") return 0.75;
+  fail("calculate_gain: unknown nonlinearity '{}'; there are linear, sigmoid, tanh, relu, leaky_relu, selu",
+       nonlinearity);
+}
+
+Tensor constant_(Tensor w, double value) {
+  NoGrad no_grad;
+  return w.fill_(value);
+}
+Tensor zeros_(Tensor w) { return constant_(w, 0); }
+Tensor ones_(Tensor w) { return constant_(w, 1); }
+
+Tensor uniform_(Tensor w, double low, double high) {
+  if (!(low <= high)) fail("uniform_: low must not be above high: {} and {}", low, high);
+  return fill("uniform_", w, low, high - low, &Draws::uniform);
+}
+Tensor normal_(Tensor w, double mean, double std) {
+  if (!(std >= 0)) fail("normal_: std must be at least 0: {}", std);
+  return fill("normal_", w, mean, std, &Draws::normal);
+}
+Tensor lecun_normal_(Tensor w) {
+  return normal("lecun_normal_", w, 1 / std::sqrt(fans_of("lecun_normal_", w).in));
+}
+
+Tensor xavier_uniform_(Tensor w, double gain) {
+  const Fans fans = fans_of("xavier_uniform_", w);
+  return uniform("xavier_uniform_", w, gain * std::sqrt(6 / (fans.in + fans.out)));
+}
+Tensor xavier_normal_(Tensor w, double gain) {
+  const Fans fans = fans_of("xavier_normal_", w);
+  return normal("xavier_normal_", w, gain * std::sqrt(2 / (fans.in + fans.out)));
+}
+Tensor kaiming_uniform_(Tensor w, double a, std::string_view mode, std::string_view nonlinearity) {
+  const double fan = fan_of("kaiming_uniform_", w, mode);
+  return uniform("kaiming_uniform_", w, calculate_gain(nonlinearity, a) * std::sqrt(3 / fan));
+}
+Tensor kaiming_normal_(Tensor w, double a, std::string_view mode, std::string_view nonlinearity) {
+  const double fan = fan_of("kaiming_normal_", w, mode);
+  return normal("kaiming_normal_", w, calculate_gain(nonlinearity, a) / std::sqrt(fan));
+}
+
+}  // namespace gradus::nn::init

@@ -1,0 +1,31 @@
+#pragma once
+#include <gradus/autograd/ops/loss.h>
+
+namespace gradus::nn {
+
+/// (x - target)²; see mse_loss.
+struct MSELoss {
+  Reduction reduction = Reduction::Mean;
+  Tensor operator()(const Tensor& x, const Tensor& target) const { return mse_loss(x, target, reduction); }
+};
+
+/// -w (t ln p + (1 - t) ln(1 - p)) of probabilities p; see binary_cross_entropy.
+struct BCELoss {
+  Tensor weight = {};
+  Reduction reduction = Reduction::Mean;
+  Tensor operator()(const Tensor& p, const Tensor& target) const {
+    return binary_cross_entropy(p, target, weight, reduction);
+  }
+};
+
+/// BCELoss of sigmoid(z), without overflow; see binary_cross_entropy_with_logits.
+struct BCEWithLogitsLoss {
+  Tensor weight = {};
+  Reduction reduction = Reduction::Mean;
+  Tensor pos_weight = {};
+  Tensor operator()(const Tensor& z, const Tensor& target) const {
+    return binary_cross_entropy_with_logits(z, target, weight, pos_weight, reduction);
+  }
+};
+
+}  // namespace gradus::nn

@@ -1,0 +1,142 @@
+#include <gradus/nn/module.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace gradus::nn {
+namespace {
+
+template <class Wanted>
+NamedTensors named(const Parts& model, Wanted wanted) {
+  NamedTensors list;
+  for (const Parts::Part& part : model.tensors)
+    if (wanted(part)) list.emplace_back(part.name, *part.tensor);
+  return list;
+}
+
+Tensors without_names(NamedTensors named) {
+  Tensors list;
+  for (auto& [name, x] : named) list.push_back(std::move(x));
+  return list;
+}
+
+}  // namespace
+
+NamedTensors named_parameters(const Parts& model) {
+  return named(model, [](const Parts::Part& part) { return part.param != nullptr; });
+}
+NamedTensors named_buffers(const Parts& model) {
+  return named(model, [](const Parts::Part& part) { return part.param == nullptr; });
+}
+Tensors parameters(const Parts& model) { return without_names(named_parameters(model)); }
+Tensors buffers(const Parts& model) { return without_names(named_buffers(model)); }
+
+NamedTensors state_dict(const Parts& model) {
+  NamedTensors state;
+  for (const Parts::Part& part : model.tensors) state.emplace_back(part.name, part.tensor->detach());
+  return state;
+}
+
+void load_state_dict(const Parts& model, const NamedTensors& state) {
+  std::string problems;
+  const auto report = [&](const std::string& problem) {
+    problems += (problems.empty() ? "" : "; ") + problem;
+  };
+  std::unordered_map<std::string_view, const Tensor*> values;
+  for (const auto& [name, x] : state)
+    if (!values.emplace(name, &x).second) report(fmt::format("'{}' is in the file twice", name));
+  for (const Parts::Part& part : model.tensors) {
+    const auto value = values.find(part.name);
+    if (value == values.end()) {
+      report(fmt::format("'{}' is missing in the file", part.name));
+      continue;
+    }
+    const Tensor &x = *value->second, &own = *part.tensor;
+    if (!(x.shape() == own.shape()))
+      report(
+          fmt::format("'{}' has shape {} in the file, {} in the model", part.name, x.shape(), own.shape()));
+    else if (x.dtype() != own.dtype())
+      report(fmt::format("'{}' is {} in the file, {} in the model", part.name, x.dtype(), own.dtype()));
+    values[part.name] = nullptr;
+  }
+  for (const auto& [name, x] : state)
+    if (values[name]) report(fmt::format("'{}' is not in the model", name));
+  if (!problems.empty()) fail("load_state_dict: {}", problems);
+
+  for (const auto& [name, x] : state) values[name] = &x;
+  NoGrad no_grad;
+  for (const Parts::Part& part : model.tensors) {
+    if (part.param)
+      part.param->copy_(*values[part.name]);
+    else
+      *part.tensor = values[part.name]->clone();
+  }
+}
+
+void train(const Parts& model, bool training) {
+  for (bool* mode : model.modes) *mode = training;
+}
+void eval(const Parts& model) { train(model, false); }
+
+void to(const Parts& model, Dtype dtype) {
+  if (!is_floating(dtype)) fail<DtypeError>("to: a model can be float32 or float64, not {}", dtype);
+  NoGrad no_grad;
+  for (const Parts::Part& part : model.tensors) {
+    if (part.tensor->dtype() == dtype || !is_floating(part.tensor->dtype())) continue;
+    if (part.param) {
+      Param converted(part.param->to(dtype));
+      converted.requires_grad_(part.param->requires_grad());
+      *part.param = std::move(converted);
+    } else {
+      *part.tensor = part.tensor->to(dtype);
+    }
+  }
+}
+
+void zero_grad(const Parts& model) {
+  for (const Parts::Part& part : model.tensors)
+    if (part.param) part.param->set_grad({});
+}
+
+int64_t count(const Parts& model) {
+  int64_t n = 0;
+  for (const Parts::Part& part : model.tensors)
+    if (part.param) n += part.param->numel();
+  return n;
+}
+
+std::string summary(const Parts& model) {
+  std::vector<std::array<std::string, 3>> rows{{"name", "shape", "parameters"}};
+  for (const auto& [name, x] : named_parameters(model))
+    rows.push_back({name, x.shape().str(), std::to_string(x.numel())});
+  rows.push_back({"total", "", std::to_string(count(model))});
+  size_t width[3] = {};
+  for (const auto& row : rows)
+    for (size_t k = 0; k < 3; k++) width[k] = std::max(width[k], row[k].size());
+  std::string text;
+  for (const auto& row : rows)
+    text += fmt::format("{:<{}}  {:<{}}  {:>{}}\n", row[0], width[0], row[1], width[1], row[2], width[2]);
+  return text;
+}
+
+Tensors forgotten(const Tensor& loss, const Parts& model) {
+  if (!loss.requires_grad()) fail<GradError>("forgotten: the loss has no history: nothing was recorded");
+  std::unordered_set<const Node*> seen;
+  for (const Parts::Part& part : model.tensors)
+    if (part.param) seen.insert(part.param->edge().node.get());
+  Tensors leaves;
+  std::vector<const Node*> open{loss.edge().node.get()};
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    if (!seen.insert(node).second) continue;
+    if (node->is_leaf())
+      if (TensorImpl* owner = static_cast<const Leaf*>(node)->owner())
+        leaves.emplace_back(Ref<TensorImpl>(owner));
+    for (const Edge& e : node->edges())
+      if (e) open.push_back(e.node.get());
+  }
+  return leaves;
+}
+
+}  // namespace gradus::nn

@@ -1,0 +1,46 @@
+#pragma once
+#include <gradus/nn/visitor.h>
+
+#include <utility>
+
+namespace gradus::nn {
+
+/// Tensors by name, in order.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+/// What is trained: handles that share elements and gradients with the model's Params, in the order of
+/// visiting.
+Tensors parameters(const Parts& model);
+/// The same with their names: "up.weight", "layers.0.bias".
+NamedTensors named_parameters(const Parts& model);
+/// What is saved but not trained.
+Tensors buffers(const Parts& model);
+NamedTensors named_buffers(const Parts& model);
+
+/// Parameters and buffers by name, detached, sharing the model's elements as in PyTorch. To keep a state
+/// while training goes on, copy the model: `auto best = model;`.
+NamedTensors state_dict(const Parts& model);
+/// Copies `state` into the model's parameters, which stay the same leaves, and gives its buffers new
+/// elements. Throws and changes nothing unless names, shapes and dtypes are the model's.
+void load_state_dict(const Parts& model, const NamedTensors& state);
+
+/// Sets every visited `bool training`.
+void train(const Parts& model, bool training = true);
+/// train(model, false)
+void eval(const Parts& model);
+/// Converts parameters and floating buffers to float32 or float64. Converted parameters are new leaves
+/// without a gradient: make optimizers afterwards.
+void to(const Parts& model, Dtype dtype);
+/// Drops the gradients of all parameters.
+void zero_grad(const Parts& model);
+
+/// The number of elements of all parameters; tied ones count once.
+int64_t count(const Parts& model);
+/// A table of the parameters: name, shape, number of elements, and their total.
+std::string summary(const Parts& model);
+/// The leaves that `loss` was computed from and that are not Params which the model names: a member forgotten
+/// in visit() would not be trained. (An input that requires grad is one, too.) GradError where the loss has
+/// no history.
+Tensors forgotten(const Tensor& loss, const Parts& model);
+
+}  // namespace gradus::nn

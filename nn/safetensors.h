@@ -1,0 +1,22 @@
+#pragma once
+#include <gradus/nn/module.h>
+
+namespace gradus::nn {
+
+/// Writes tensors as a safetensors file, the format that PyTorch, NumPy, JAX and others read:
+/// `nn::save("model.safetensors", nn::state_dict(model))`.
+///
+/// The file appears as a whole or not at all: it is written under a temporary name in the same folder,
+/// flushed to the disk and renamed; after an error or a crash, what was at `path` before is still there.
+/// FileError names the path and the system's reason. Throws for undefined tensors, a name given twice, and
+/// what load would refuse.
+void save(const std::string& path, const NamedTensors& state);
+
+/// The tensors of a safetensors file, in the order of its header; metadata is checked and left out.
+///
+/// FileError names the path and what is wrong, for anything but: JSON without duplicate keys, of at most
+/// 100,000,000 bytes; dtypes F32 F64 I64 U8 BOOL, at most 8 dims; data that the tensors fill without
+/// overlaps, holes or rest; at most 65,536 tensors. Nothing is allocated that the file does not hold.
+NamedTensors load(const std::string& path);
+
+}  // namespace gradus::nn

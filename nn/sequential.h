@@ -1,0 +1,79 @@
+#pragma once
+#include <gradus/nn/visitor.h>
+
+#include <memory>
+
+namespace gradus::nn {
+
+/// Layers applied one after another: y = layer_n(… layer_1(x)). A layer is anything that maps a Tensor to a
+/// Tensor and can be copied: a module, a function, or a lambda that captures nothing.
+///
+///   nn::Sequential model{nn::Linear(2, 4), nn::Tanh(), nn::Linear(4, 1), [](const Tensor& x) { return
+///   exp(x); }};
+///
+/// The layers are named "0", "1" …; a copy copies them.
+class Sequential {
+ public:
+  Sequential() = default;
+  template <class... L>
+  requires(sizeof...(L) > 1 ||
+           (sizeof...(L) == 1 && !(std::is_same_v<L, Sequential> || ...))) explicit Sequential(L... layers) {
+    (push_back(std::move(layers)), ...);
+  }
+  Sequential(const Sequential& other) {
+    for (const auto& layer : other.layers_) layers_.push_back(layer->clone());
+  }
+  Sequential(Sequential&&) noexcept = default;
+  /// New layers: parameters of the old ones that an optimizer holds are not this model's any more.
+  Sequential& operator=(Sequential other) noexcept {
+    layers_.swap(other.layers_);
+    return *this;
+  }
+
+  template <class L>
+  void push_back(L layer) {
+    static_assert(std::is_invocable_r_v<Tensor, L&, const Tensor&>,
+                  "nn::Sequential: a layer is called with one `const Tensor&` and returns a Tensor");
+    static_assert(HasVisit<L> || HasNoParts<L>,
+                  "nn::Sequential: this layer holds data but shows no parts (a lambda that captures?), so "
+                  "its parameters "
+                  "would not be trained; write a struct with `void visit(nn::Visitor& v)`");
+    layers_.push_back(std::make_unique<Holder<L>>(std::move(layer)));
+  }
+  size_t size() const noexcept { return layers_.size(); }
+  /// The i-th layer, which must be an L: model.get<nn::Linear>(0).weight.
+  template <class L>
+  L& get(size_t i) {
+    if (i >= size()) fail<IndexError>("Sequential: layer {} of {}", i, size());
+    auto* holder = dynamic_cast<Holder<L>*>(layers_[i].get());
+    if (!holder) fail("Sequential: layer {} is of another type", i);
+    return holder->layer;
+  }
+  Tensor operator()(const Tensor& x) const {
+    Tensor y = x;
+    for (const auto& layer : layers_) y = layer->forward(y);
+    return y;
+  }
+  void visit(Visitor& v) {
+    for (size_t i = 0; i < size(); i++) layers_[i]->visit(v, std::to_string(i));
+  }
+
+ private:
+  struct Layer {
+    virtual ~Layer() = default;
+    virtual Tensor forward(const Tensor& x) = 0;
+    virtual void visit(Visitor& v, const std::string& name) = 0;
+    virtual std::unique_ptr<Layer> clone() const = 0;
+  };
+  template <class L>
+  struct Holder final : Layer {
+    L layer;
+    explicit Holder(L l) : layer(std::move(l)) {}
+    Tensor forward(const Tensor& x) override { return layer(x); }
+    void visit(Visitor& v, const std::string& name) override { v(name, layer); }
+    std::unique_ptr<Layer> clone() const override { return std::make_unique<Holder>(layer); }
+  };
+  std::vector<std::unique_ptr<Layer>> layers_;
+};
+
+}  // namespace gradus::nn

@@ -1,0 +1,105 @@
+#pragma once
+#include <gradus/nn/param.h>
+
+#include <string_view>
+#include <tuple>
+#include <unordered_set>
+
+namespace gradus::nn {
+
+class Parts;
+class Visitor;
+
+template <class T>
+concept HasVisit = requires(T& module, Visitor& v) {
+  module.visit(v);
+};
+/// Functions, captureless lambdas and structs without members: there is nothing to name in them.
+template <class T>
+concept HasNoParts = std::is_empty_v<T> ||
+    (std::is_pointer_v<T>&& std::is_function_v<std::remove_pointer_t<T>>);
+
+/// What a module shows its parts to, in the one line that makes a struct a module:
+///
+///   void visit(nn::Visitor& v) { v("up", up); v("down", down); }
+///
+/// A part is a module, a Param, a Tensor (a buffer: saved, not trained), the `bool training`, or a vector,
+/// array, tuple, optional or pointer of such; elements are named "0", "1" …; an undefined tensor or empty
+/// pointer is left out. A part visited twice (tied weights) counts once, under its first name. A copy of a
+/// module shares its buffers' elements: give a buffer new elements (`mean = …`) rather than writing into it.
+class Visitor {
+ public:
+  explicit Visitor(Parts& parts) : parts_(parts) {}
+  Visitor(const Visitor&) = delete;
+
+  template <class T>
+  void operator()(std::string_view name, T& part) {
+    const size_t before = path_.size();
+    if (!path_.empty()) path_ += '.';
+    path_ += name;
+    enter(part);
+    path_.resize(before);
+  }
+
+ private:
+  friend class Parts;
+
+  template <class T>
+  void enter(T& part) {
+    static_assert(
+        !std::is_const_v<T>,
+        "nn::Visitor: this part is const; a module is visited to be changed, so neither the module nor its "
+        "visit() may be const");
+    if constexpr (std::is_same_v<T, Param>) {
+      add(part, &part);
+    } else if constexpr (std::is_same_v<T, Tensor>) {
+      add(part, nullptr);
+    } else if constexpr (std::is_same_v<T, bool>) {
+      add_mode(part);
+    } else if constexpr (HasVisit<T>) {
+      part.visit(*this);
+    } else if constexpr (HasNoParts<T> || std::is_const_v<T>) {
+    } else if constexpr (requires { part.begin() != part.end(); }) {
+      size_t i = 0;
+      for (auto& element : part) (*this)(std::to_string(i++), element);
+    } else if constexpr (requires { static_cast<bool>(part), *part; }) {
+      if (part) enter(*part);
+    } else if constexpr (requires { std::tuple_size<T>::value; }) {
+      std::apply(
+          [this, i = size_t(0)](auto&... element) mutable { ((*this)(std::to_string(i++), element), ...); },
+          part);
+    } else {
+      static_assert(HasVisit<T>,
+                    "nn::Visitor: this type is not a module yet; give it a public "
+                    "`void visit(nn::Visitor& v) { v(\"weight\", weight); }` that names its parts");
+    }
+  }
+  void add(Tensor& x, Param* param);
+  void add_mode(bool& training);
+
+  Parts& parts_;
+  std::string path_;
+  std::unordered_set<const Tensor*> seen_;
+  std::unordered_set<std::string> names_;
+};
+
+/// The parts of a model, listed. The functions of nn/module.h take it for "any module, vector of modules …",
+/// which converts to it; it points into the model.
+class Parts {
+ public:
+  struct Part {
+    std::string name;
+    Tensor* tensor;
+    Param* param;  // null for a buffer
+  };
+
+  template <class Model>
+  requires(!std::is_same_v<std::remove_const_t<Model>, Parts>) Parts(Model& model) {
+    Visitor(*this).enter(model);
+  }
+
+  std::vector<Part> tensors;  // in the order of visiting
+  std::vector<bool*> modes;
+};
+
+}  // namespace gradus::nn

@@ -1,0 +1,32 @@
+#pragma once
+#include <gradus/optim/optimizer.h>
+
+namespace gradus::optim {
+
+struct AdamOptions {
+  double lr = 1e-3;
+  std::array<double, 2> betas = {0.9, 0.999};
+  double eps = 1e-8;
+  double weight_decay = 0;
+  bool amsgrad = false;
+};
+
+/// Adam (Kingma and Ba 2015, "Adam: a method for stochastic optimization"), as PyTorch defines it, t the step
+/// count:
+///
+///   g = grad + weight_decay · x                                     (L2)
+///   m = β₁ m + (1 - β₁) g,   v = β₂ v + (1 - β₂) g²
+///   x = x - lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + eps)
+///
+/// With amsgrad the largest v so far takes v's place (Reddi, Kale and Kumar 2018, "On the convergence of Adam
+/// and beyond").
+class Adam final : public Optimizer {
+ public:
+  explicit Adam(Tensors parameters, AdamOptions options = {});
+
+ private:
+  void update(Tensor& x, const Tensor& g, State& state) override;
+  AdamOptions options_;
+};
+
+}  // namespace gradus::optim

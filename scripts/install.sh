@@ -1,0 +1,46 @@
+#!/bin/sh
+# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench]
+# check: also what `make check-long` needs; bench: also the peer that `make bench` measures.
+set -eu
+
+required="g++ cmake ninja-build libfmt-dev libspdlog-dev libgtest-dev libgmock-dev libbenchmark-dev
+          nlohmann-json3-dev libcli11-dev"
+optional="libdnnl-dev libopenblas-serial-dev libhdf5-dev"
+for set in "$@"; do
+  case $set in
+    check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
+    bench) optional="$optional libtorch-dev" ;;
+    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench)" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v apt-get >/dev/null; then
+  echo "install.sh: not a Debian system; nothing is installed. Gradus needs g++ 12 or clang 14, CMake 3.25, fmt, spdlog,"
+  echo "GoogleTest, Google Benchmark, nlohmann-json and CLI11; oneDNN, OpenBLAS and HDF5 make it faster or read more."
+  exit 0
+fi
+
+missing() {
+  for package in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else echo "install.sh: no sudo here; run scripts/install.sh as root first" >&2; exit 1
+  fi
+}
+
+needed=$(missing $required)
+wanted=$(missing $optional)
+[ -n "$needed$wanted" ] || exit 0
+
+echo "install.sh: installing" $needed $wanted
+as_root apt-get -q update
+[ -z "$needed" ] || as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends $needed
+for package in $wanted; do
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "$package" ||
+    echo "install.sh: going on without $package, which is optional"
+done

@@ -1,0 +1,104 @@
+#pragma once
+#include <gradus/gradus.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <random>
+#include <string>
+#include <vector>
+
+/// What the tests of the core share. It does not use gradcheck: the core is proved before it.
+namespace gradus {
+
+inline Tensor values(const std::vector<double>& v, const Shape& shape) { return tensor(v, shape, kFloat64); }
+inline Tensor leaf(const std::vector<double>& v, const Shape& shape) { return values(v, shape).requires_grad_(); }
+inline Tensor leaf(const std::vector<double>& v) { return leaf(v, {static_cast<int64_t>(v.size())}); }
+
+/// Float64 numbers in (-1, 1), the same for the same seed.
+inline Tensor noise(const Shape& shape, uint32_t seed = 1) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<double> uniform(-1, 1);
+  std::vector<double> v(static_cast<size_t>(shape.numel()));
+  for (double& e : v) e = uniform(random);
+  return values(v, shape);
+}
+
+/// The elements of x are `wanted`, each within `tolerance`.
+inline testing::AssertionResult equals(const Tensor& x, const std::vector<double>& wanted, double tolerance = 0) {
+  if (!x.defined()) return testing::AssertionFailure() << "the tensor is undefined";
+  const std::vector<double> v = x.to_vector();
+  bool same = v.size() == wanted.size();
+  for (size_t i = 0; same && i < v.size(); i++) {
+    if (std::isnan(wanted[i]))
+      same = std::isnan(v[i]);
+    else
+      same = v[i] == wanted[i] || std::abs(v[i] - wanted[i]) <= tolerance;
+  }
+  if (same) return testing::AssertionSuccess();
+  return testing::AssertionFailure() << str(x) << " is not " << testing::PrintToString(wanted);
+}
+inline testing::AssertionResult equals(const Tensor& x, const Tensor& wanted, double tolerance = 0) {
+  if (x.defined() && !(x.shape() == wanted.shape()))
+    return testing::AssertionFailure() << "shape " << x.shape().str() << " is not " << wanted.shape().str();
+  return equals(x, wanted.to_vector(), tolerance);
+}
+
+/// The text of the E that f throws; another type or none is a failure.
+template <class E = Error, class F>
+std::string error_of(F&& f) {
+  try {
+    f();
+  } catch (const E& e) {
+    return e.what();
+  } catch (const std::exception& e) {
+    ADD_FAILURE() << "another exception: " << e.what();
+    return e.what();
+  }
+  ADD_FAILURE() << "no exception";
+  return "";
+}
+
+using Function = std::function<Tensor(const Tensors&)>;
+
+/// The worst difference between the gradients of f, in a random direction of its results, and central differences;
+/// of all orders up to `order`.
+inline double gradient_error(const Function& f, const Tensors& at, int order) {
+  Tensors x;
+  for (const Tensor& t : at) x.push_back(t.detach().clone().requires_grad_());
+  const Tensor y = f(x);
+  const Tensor v = noise(y.shape(), 7);
+  const Tensors g = grad({y}, x, {v}, {.allow_unused = true});
+  double worst = 0;
+  constexpr double kStep = 1e-5;
+  for (size_t i = 0; i < x.size(); i++)
+    for (int64_t k = 0; k < x[i].numel(); k++) {
+      const auto moved = [&](double by) {
+        NoGrad no_grad;
+        Tensors z = at;
+        z[i] = at[i].detach().clone();
+        z[i].reshape({-1}).select(0, k).add_(by);
+        return (f(z) * v).sum().item();
+      };
+      const double numeric = (moved(kStep) - moved(-kStep)) / (2 * kStep);
+      const double analytic = g[i].defined() ? g[i].reshape({-1}).at({k}) : 0;
+      worst = std::max(worst, std::abs(analytic - numeric));
+    }
+  if (order == 1) return worst;
+  const Function gradient = [&](const Tensors& z) {
+    EnableGrad recording;
+    Tensors in;
+    for (const Tensor& t : z) in.push_back(t.requires_grad() ? t : t.detach().clone().requires_grad_());
+    const Tensors first = grad({f(in)}, in, {v}, {.create_graph = true, .allow_unused = true});
+    Tensor s = zeros({}, kFloat64);
+    for (size_t i = 0; i < in.size(); i++)
+      if (first[i].defined()) s = s + (first[i] * noise(in[i].shape(), 11 + static_cast<uint32_t>(i))).sum();
+    // Where no gradient depends on an input any more, the check still needs a path to it.
+    for (const Tensor& t : in) s = s + 0 * t.sum();
+    return s;
+  };
+  return std::max(worst, gradient_error(gradient, at, order - 1));
+}
+
+}  // namespace gradus

@@ -1,0 +1,53 @@
+#pragma once
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+namespace gradus {
+
+/// A folder of a test's own, removed with all that it holds.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "gradus_XXXXXX").string();
+    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp: " + name);
+    path_ = name;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// A program that is built into the tests' own folder.
+inline std::string path_of_program(const std::string& name) {
+  return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / name).string();
+}
+
+/// How a program ended, and what it wrote to stdout and stderr.
+struct Outcome {
+  int code;
+  std::string text;
+};
+
+inline Outcome run_program(const std::string& name, const std::string& arguments) {
+  std::FILE* pipe = popen(("'" + path_of_program(name) + "' " + arguments + " 2>&1").c_str(), "r");
+  if (!pipe) throw std::runtime_error("popen: " + name);
+  std::string text;
+  std::array<char, 4096> part;
+  while (const size_t n = std::fread(part.data(), 1, part.size(), pipe)) text.append(part.data(), n);
+  const int status = pclose(pipe);
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+#define GRADUS_SKIP_WITHOUT(program) \
+  if (!std::filesystem::exists(path_of_program(program))) GTEST_SKIP() << program << " is not built"
+
+}  // namespace gradus
