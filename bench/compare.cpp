@@ -4,7 +4,7 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <cmath>
@@ -12,8 +12,10 @@
 #include <ctime>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <sstream>
 
 #include "inputs.h"
@@ -30,8 +32,10 @@ struct Run {
   int threads;
   std::string dtype;
   std::string reps_and_iterations;
-  double tolerance = 0;
+  double tolerance =
+      0;  // how far the losses of two right programs may differ, relatively; 0: there is no loss
 
+  bool trains() const { return tolerance > 0; }
   std::string arguments() const {
     return fmt::format("{} {} {} {}", workload, threads, dtype, reps_and_iterations);
   }
@@ -108,7 +112,7 @@ class Comparison {
         fmt::print(stderr, "round {} of {}: {}\n", round + 1, rounds, run.arguments());
         measure(run, kOurs);
         for (const Competitor& torch : kTorch) measure(run, torch);
-        if (run.tolerance > 0) measure(run, kFloor);
+        if (run.trains()) measure(run, kFloor);
       }
   }
 
@@ -194,8 +198,7 @@ class Comparison {
   }
 
   void print(const Run& run, const Row& row) const {
-    const auto ours = median(run, kOurs, row),
-               floor = run.tolerance > 0 ? median(run, kFloor, row) : std::nullopt;
+    const auto ours = median(run, kOurs, row), floor = median(run, kFloor, row);
     std::optional<double> torch;
     std::string best;
     for (const Competitor& c : kTorch) {
@@ -219,7 +222,7 @@ class Comparison {
   }
   /// Whether every loss of `c` is the one that most competitors have: the median over all of them.
   bool agrees(const Run& run, const Competitor& c) const {
-    if (run.tolerance == 0) return true;
+    if (!run.trains()) return true;
     std::vector<double> all;
     for (const Competitor& other : competitors())
       for (const std::string& output : outputs(run, other)) all.push_back(loss(output).value());
@@ -260,7 +263,7 @@ nlohmann::ordered_json machine() {
   }
   utsname system{};
   uname(&system);
-  double load = 0;
+  double load = 0;  // other people's work on this machine slows everybody down, but not evenly
   getloadavg(&load, 1);
   return {{"cpu", model},
           {"flags", flags},
@@ -303,15 +306,15 @@ int main(int argc, char** argv) {
     write(bench::planar_inputs(), inputs.path);
     if (pictures) write(bench::cats_inputs(pictures), inputs.path);
 
-    nlohmann::ordered_json record{
-        {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))},
-        {"machine", machine()}};
+    const std::tm date = fmt::gmtime(std::time(nullptr));
+    nlohmann::ordered_json record{{"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", date)},
+                                  {"machine", machine()}};
     Comparison comparison(fs::canonical("/proc/self/exe").parent_path(), inputs.path, pictures != nullptr);
     comparison.measure(rounds);
     const bool right = comparison.report();
     if (!results.empty()) {
       record["rows"] = comparison.samples();
-      const std::string path = fmt::format("{}/{}.json", results, record["date"].get<std::string>());
+      const std::string path = fmt::format("{}/{:%Y-%m-%d-%H%M}.json", results, date);
       gradus::examples::write_file(path, record.dump(1) + "\n");
       fmt::print("Raw samples: {}\n", path);
     }

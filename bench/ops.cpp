@@ -5,8 +5,9 @@
 #include <gradus/autograd/ops/table.h>
 #include <gradus/gradus.h>
 
+#include <algorithm>
 #include <cmath>
-#include <memory>
+#include <string_view>
 
 namespace {
 
@@ -92,8 +93,9 @@ void add(const OpRow& row, Dtype dtype, const char* size, int64_t elements) {
     return;
   }
   const std::string name = fmt::format("{}/{}/{}", row.name, name_of(dtype), size);
-  benchmark::RegisterBenchmark(name.c_str(), measure_forward, made);
-  if (row.orders > 0) benchmark::RegisterBenchmark((name + "/backward").c_str(), measure_with_backward, made);
+  benchmark::RegisterBenchmark(name.c_str(), measure_forward, made)->MinTime(0.05);
+  if (row.orders > 0)
+    benchmark::RegisterBenchmark((name + "/backward").c_str(), measure_with_backward, made)->MinTime(0.05);
 }
 
 }  // namespace

@@ -41,15 +41,6 @@ function(gradus_kernels)
     target_link_libraries(gradus_kernels_${name} PRIVATE fmt::fmt)
     target_sources(gradus_autograd PRIVATE $<TARGET_OBJECTS:gradus_kernels_${name}>)
   endforeach()
-
-  foreach(backend oneDNN CBLAS)
-    if(TARGET gradus::${backend})
-      string(TOUPPER GRADUS_HAVE_${backend} have)
-      set(${have} ON PARENT_SCOPE)
-      target_link_libraries(gradus_autograd PRIVATE gradus::${backend})
-      target_compile_definitions(gradus_autograd PRIVATE ${have})
-    endif()
-  endforeach()
 endfunction()
 
 # The rows of the op table, for the programs that go through the table: tests, benchmarks, the corpus.

@@ -1,5 +1,7 @@
 // The first tutorial: a network with one hidden layer learns which points of a flower are of which colour.
 #include <common/file.h>
+#include <common/handmade.h>
+#include <common/planar.h>
 #include <common/program.h>
 #include <common/svg.h>
 #include <gradus/gradus.h>
@@ -14,24 +16,49 @@ struct Options : TutorialOptions {
   std::string activation = "tanh", output = "sigmoid", data = "flower";
 };
 
-/// Whether the gradients that training starts with are right: float64, whatever the training's dtype.
-void check_gradients(nn::Sequential network, const Options& options, const Dataset& data) {
-  nn::to(network, kFloat64);
-  const Tensor x = inputs(data, kFloat64), y = labels(data, kFloat64);
-  const auto cost = [&] {
-    const Tensor z = network(x);
-    return options.output == "tanh" ? cost_as_printed(z, y) : binary_cross_entropy(sigmoid(z), y);
+/// |a - n| / (|a| + |n|) of autograd's gradients a and those that the tutorial derives by hand, n, over all
+/// parameters.
+double distance_from_handmade(PlanarNetwork& network, const Tensor& x, const Tensor& y) {
+  network.cost(x, y).backward();
+  const Tensors p = nn::parameters(network);
+  const auto together = [](const Tensors& parts) {
+    Tensors flat;
+    for (const Tensor& part : parts) flat.push_back(part.flatten());
+    return cat(flat, 0);
   };
-  const GradcheckReport report = gradcheck(cost, nn::named_parameters(network));
-  if (!report.reason.empty())
-    fmt::print("Gradients: nothing can be checked: {}\n", report.reason);
-  else if (!report)
-    fail("the gradients are wrong:\n{}", report);
-  else
-    fmt::print("Gradients: {:.1e} from central differences, as |a - n| / (|a| + |n|)\n", report.error());
+  const Tensor a = together({p[0].grad(), p[1].grad(), p[2].grad(), p[3].grad()});
+
+  // The tutorial keeps samples, and biases, in columns.
+  NoGrad no_grad;
+  const Shallow weights{p[0], p[1].reshape({-1, 1}), p[2], p[3].reshape({-1, 1})};
+  const Output output = network.ends_in_tanh ? Output::Tanh : Output::Sigmoid;
+  const Shallow by_hand =
+      backward_propagation(weights, forward_propagation(x.t(), weights, output), x.t(), y.t());
+  const Tensor n = together({by_hand.w1, by_hand.b1, by_hand.w2, by_hand.b2});
+  const auto norm = [](const Tensor& v) { return std::sqrt(square(v).sum().item()); };
+  return norm(a - n) / (norm(a) + norm(n));
 }
 
-void run(const Options& options) {
+/// Compares the gradients that training starts with, in float64, with central differences and the tutorial's
+/// formulas.
+void check_gradients(PlanarNetwork network, const Dataset& data, bool hidden_tanh) {
+  nn::to(network, kFloat64);
+  const Tensor x = inputs(data, kFloat64), y = labels(data, kFloat64);
+  const GradcheckReport report = gradcheck([&] { return network.cost(x, y); }, nn::named_parameters(network));
+  fmt::print("Gradients, as |a - n| / (|a| + |n|):\n");
+  if (report.reason.empty())
+    fmt::print("  from central differences: {:.1e}\n", report.error());
+  else
+    fmt::print("  from central differences: {}\n", report.reason);
+  if (report.reason.empty() && !report) fail("the gradients are wrong:\n{}", report);
+
+  if (!hidden_tanh) return;  // the tutorial derives no other
+  const double distance = distance_from_handmade(network, x, y);
+  fmt::print("  from hand-derived backprop: {:.1e}\n", distance);
+  if (!(distance <= 1e-11)) fail("the gradients differ from the hand-derived ones by {}", distance);
+}
+
+void tutorial(const Options& options) {
   std::filesystem::create_directories(options.out);
   const Dtype dtype = options.element_type();
   const Dataset data = load_plane(options.data, 400, 1);
@@ -45,20 +72,11 @@ void run(const Options& options) {
         {.lr = 0.1, .iterations = 1000});
   fmt::print("Logistic regression: accuracy {:.2f} %\n", 100 * accuracy(sigmoid(line(x)), y));
 
-  nn::Sequential network = make_network({2, options.hidden, 1}, options.activation, dtype);
-  init_as_numpy(network, options.seed, [](double r, double) { return r * 0.01; });
-  check_gradients(network, options, data);
+  PlanarNetwork network(options.hidden, options.activation, options.output, dtype, options.seed);
+  check_gradients(network, data, options.activation == "tanh");
 
-  const bool ends_in_tanh = options.output == "tanh";
-  const auto predict = [&](const Tensor& points) {
-    const Tensor z = network(points);
-    return ends_in_tanh ? tanh(z) : sigmoid(z);
-  };
-  const auto cost = [&] {
-    return ends_in_tanh ? cost_as_printed(network(x), y) : binary_cross_entropy(predict(x), y);
-  };
   const double lr = options.learning_rate(1.2);
-  const CostCurve curve = train(nn::parameters(network), cost,
+  const CostCurve curve = train(nn::parameters(network), [&] { return network.cost(x, y); },
                                 {.optimizer = options.optimizer,
                                  .lr = lr,
                                  .l2 = options.l2,
@@ -67,7 +85,7 @@ void run(const Options& options) {
                                  .title = options.quiet ? "" : "planar"});
   if (std::ranges::any_of(curve.costs, [](double c) { return std::isnan(c); }))
     fmt::print("The cost is NaN: tanh gives values below 0, which have no logarithm. See 06_lesson.\n");
-  const double right = 100 * accuracy(predict(x), y);
+  const double right = 100 * accuracy(network(x), y);
   fmt::print("The network: accuracy {:.2f} %\n", right);
 
   NoGrad no_grad;
@@ -79,7 +97,7 @@ void run(const Options& options) {
                            .x_label = "x₁",
                            .y_label = "x₂",
                            .grid = grid,
-                           .values = predict(nodes).to_vector(),
+                           .values = network(nodes).to_vector(),
                            .points = data.x,
                            .labels = data.y,
                        }));
@@ -108,5 +126,5 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"sigmoid", "tanh"}))
       ->capture_default_str();
   add_options(app, options, "1.2");
-  return examples::run(app, argc, argv, [&] { ::run(options); });
+  return run_program(app, argc, argv, [&] { tutorial(options); });
 }

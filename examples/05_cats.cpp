@@ -29,14 +29,14 @@ PictureGrid mislabelled(const Dataset& data, const std::vector<double>& a,
         {64,
          64,
          pixels(data, i),
-         {fmt::format("taken for {} ({:.0f} %)", classes[says_cat], 100 * (says_cat ? a[at] : 1 - a[at])),
+         {fmt::format("says {} ({:.0f} %)", classes[says_cat], 100 * (says_cat ? a[at] : 1 - a[at])),
           fmt::format("is {}", classes[is_cat])}});
   }
   grid.title = fmt::format("{} of {} test images are mislabelled", grid.pictures.size(), data.samples);
   return grid;
 }
 
-void run(const Options& options) {
+void tutorial(const Options& options) {
   if (options.layers.size() < 2 || options.layers.front() != kPixels || options.layers.back() != 1)
     throw CLI::ValidationError("--layers", fmt::format("must begin with {}, the pixels, and end with 1: {}",
                                                        kPixels, fmt::join(options.layers, ",")));
@@ -101,5 +101,5 @@ int main(int argc, char** argv) {
       ->check(number_check("in [0, 1)", [](double v) { return v >= 0 && v < 1; }))
       ->capture_default_str();
   add_options(app, options, "0.0075");
-  return examples::run(app, argc, argv, [&] { ::run(options); });
+  return run_program(app, argc, argv, [&] { tutorial(options); });
 }

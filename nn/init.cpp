@@ -24,7 +24,7 @@ double fan_of(const char* op, const Tensor& w, std::string_view mode) {
 }
 
 /// w = shift + scale · (the next numbers that `draw` makes)
-Tensor fill(const char* op, Tensor w, double shift, double scale,
+Tensor fill(const char* op, const Tensor& w, double shift, double scale,
             void (Draws::*draw)(int64_t, int64_t, double*) const) {
   if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
   if (!std::isfinite(shift) || !std::isfinite(scale))
@@ -38,15 +38,14 @@ Tensor fill(const char* op, Tensor w, double shift, double scale,
       values[static_cast<size_t>(i)] = shift + scale * values[static_cast<size_t>(i)];
   });
   NoGrad no_grad;
-  w.copy_(tensor(values, w.shape(), w.dtype()));
-  return w;
+  return Tensor(w).copy_(tensor(values, w.shape(), w.dtype()));
 }
 
-Tensor uniform(const char* op, Tensor w, double bound) {
+Tensor uniform(const char* op, const Tensor& w, double bound) {
   if (w.numel() == 0) return w;
   return fill(op, w, -bound, 2 * bound, &Draws::uniform);
 }
-Tensor normal(const char* op, Tensor w, double std) {
+Tensor normal(const char* op, const Tensor& w, double std) {
   if (w.numel() == 0) return w;
   return fill(op, w, 0, std, &Draws::normal);
 }
@@ -64,38 +63,38 @@ double calculate_gain(std::string_view nonlinearity, double param) {
        nonlinearity);
 }
 
-Tensor constant_(Tensor w, double value) {
+Tensor constant_(const Tensor& w, double value) {
   NoGrad no_grad;
-  return w.fill_(value);
+  return Tensor(w).fill_(value);
 }
-Tensor zeros_(Tensor w) { return constant_(w, 0); }
-Tensor ones_(Tensor w) { return constant_(w, 1); }
+Tensor zeros_(const Tensor& w) { return constant_(w, 0); }
+Tensor ones_(const Tensor& w) { return constant_(w, 1); }
 
-Tensor uniform_(Tensor w, double low, double high) {
+Tensor uniform_(const Tensor& w, double low, double high) {
   if (!(low <= high)) fail("uniform_: low must not be above high: {} and {}", low, high);
   return fill("uniform_", w, low, high - low, &Draws::uniform);
 }
-Tensor normal_(Tensor w, double mean, double std) {
+Tensor normal_(const Tensor& w, double mean, double std) {
   if (!(std >= 0)) fail("normal_: std must be at least 0: {}", std);
   return fill("normal_", w, mean, std, &Draws::normal);
 }
-Tensor lecun_normal_(Tensor w) {
+Tensor lecun_normal_(const Tensor& w) {
   return normal("lecun_normal_", w, 1 / std::sqrt(fans_of("lecun_normal_", w).in));
 }
 
-Tensor xavier_uniform_(Tensor w, double gain) {
+Tensor xavier_uniform_(const Tensor& w, double gain) {
   const Fans fans = fans_of("xavier_uniform_", w);
   return uniform("xavier_uniform_", w, gain * std::sqrt(6 / (fans.in + fans.out)));
 }
-Tensor xavier_normal_(Tensor w, double gain) {
+Tensor xavier_normal_(const Tensor& w, double gain) {
   const Fans fans = fans_of("xavier_normal_", w);
   return normal("xavier_normal_", w, gain * std::sqrt(2 / (fans.in + fans.out)));
 }
-Tensor kaiming_uniform_(Tensor w, double a, std::string_view mode, std::string_view nonlinearity) {
+Tensor kaiming_uniform_(const Tensor& w, double a, std::string_view mode, std::string_view nonlinearity) {
   const double fan = fan_of("kaiming_uniform_", w, mode);
   return uniform("kaiming_uniform_", w, calculate_gain(nonlinearity, a) * std::sqrt(3 / fan));
 }
-Tensor kaiming_normal_(Tensor w, double a, std::string_view mode, std::string_view nonlinearity) {
+Tensor kaiming_normal_(const Tensor& w, double a, std::string_view mode, std::string_view nonlinearity) {
   const double fan = fan_of("kaiming_normal_", w, mode);
   return normal("kaiming_normal_", w, calculate_gain(nonlinearity, a) / std::sqrt(fan));
 }

@@ -14,9 +14,10 @@ NamedTensors named(const Parts& model, Wanted wanted) {
   return list;
 }
 
-Tensors without_names(NamedTensors named) {
+Tensors without_names(const NamedTensors& named) {
   Tensors list;
-  for (auto& [name, x] : named) list.push_back(std::move(x));
+  list.reserve(named.size());
+  for (const auto& [name, x] : named) list.push_back(x);
   return list;
 }
 

@@ -128,6 +128,8 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     if (place_ == Place::Metadata) {
       if (!metadata_keys_.insert(key).second)
         file_.refuse("duplicate key '{}' in {}", shortened(key), kMetadata);
+      if (metadata_keys_.size() > kMaxTensors)
+        file_.refuse("more than {} entries in {}", kMaxTensors, kMetadata);
       return true;
     }
     bool& seen = key == "dtype" ? has_dtype_ : key == "shape" ? has_shape_ : has_offsets_;
@@ -159,14 +161,13 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
     return go(Place::Fields);
   }
   bool number_unsigned(uint64_t value) override {
-    Entry* entry = entries.empty() ? nullptr : &entries.back();
     if (place_ == Place::Shape) {
-      if (entry->shape.rank() == kMaxRank) file_.refuse("'{}': more than {} dims", name(), kMaxRank);
+      if (entries.back().shape.rank() == kMaxRank) file_.refuse("'{}': more than {} dims", name(), kMaxRank);
       if (value > INT64_MAX) file_.refuse("'{}': size {} is too large", name(), value);
-      entry->shape.push_back(static_cast<int64_t>(value));
+      entries.back().shape.push_back(static_cast<int64_t>(value));
     } else if (place_ == Place::Offsets) {
       if (num_offsets_ == 2) file_.refuse("'{}': more than 2 data_offsets", name());
-      (num_offsets_++ == 0 ? entry->begin : entry->end) = value;
+      (num_offsets_++ == 0 ? entries.back().begin : entries.back().end) = value;
     } else {
       unexpected("a number");
     }
@@ -236,6 +237,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
 /// Every byte of the data belongs to exactly one tensor.
 void check_cover(const File& file, const std::vector<Entry>& entries, uint64_t data_bytes) {
   std::vector<const Entry*> order;
+  order.reserve(entries.size());
   for (const Entry& e : entries) order.push_back(&e);
   std::sort(order.begin(), order.end(), [](const Entry* a, const Entry* b) {
     return std::pair(a->begin, a->end) < std::pair(b->begin, b->end);

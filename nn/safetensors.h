@@ -16,7 +16,8 @@ void save(const std::string& path, const NamedTensors& state);
 ///
 /// FileError names the path and what is wrong, for anything but: JSON without duplicate keys, of at most
 /// 100,000,000 bytes; dtypes F32 F64 I64 U8 BOOL, at most 8 dims; data that the tensors fill without
-/// overlaps, holes or rest; at most 65,536 tensors. Nothing is allocated that the file does not hold.
+/// overlaps, holes or rest; at most 65,536 tensors and as many metadata entries. Nothing is allocated that
+/// the file does not hold.
 NamedTensors load(const std::string& path);
 
 }  // namespace gradus::nn

@@ -5,7 +5,7 @@ set -eu
 
 required="g++ cmake ninja-build libfmt-dev libspdlog-dev libgtest-dev libgmock-dev libbenchmark-dev
           nlohmann-json3-dev libcli11-dev"
-optional="libdnnl-dev libopenblas-serial-dev libhdf5-dev"
+optional="libhdf5-dev"
 for set in "$@"; do
   case $set in
     check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
@@ -16,7 +16,7 @@ done
 
 if ! command -v apt-get >/dev/null; then
   echo "install.sh: not a Debian system; nothing is installed. Gradus needs g++ 12 or clang 14, CMake 3.25, fmt, spdlog,"
-  echo "GoogleTest, Google Benchmark, nlohmann-json and CLI11; oneDNN, OpenBLAS and HDF5 make it faster or read more."
+  echo "GoogleTest, Google Benchmark, nlohmann-json and CLI11; with HDF5 the cat tutorial reads its data."
   exit 0
 fi
 

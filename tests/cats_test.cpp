@@ -114,7 +114,7 @@ const std::string kProgram = "05_cats";
 /// The output of the program on `folder`, which must make it end with 1.
 std::string error_on(const TemporaryFolder& folder, const std::string& options = "") {
   const Outcome outcome = run_program(
-      kProgram, "--iterations 1 --out " + folder / "out" + " --data " + folder / "" + " " + options);
+      kProgram, "--iterations 1 --out " + folder / "out" + " --data " + folder.path() + " " + options);
   EXPECT_EQ(outcome.code, 1) << outcome.text;
   return outcome.text;
 }

@@ -50,7 +50,9 @@ TEST(Custom, SeveralInputsOneWithoutAGradient) {
           ctx.save(in[1]);
           return in[0] * in[1];
         },
-        [](const Context& ctx, const Tensor& g) -> Tensors { return {g * ctx[1], {}}; });
+        [](const Context& ctx, const Tensor& g) -> Tensors {
+          return {g * ctx[1], {}};
+        });
   };
   Tensor x = leaf({1, 2}), w = leaf({3, 4});
   scaled(x, w).sum().backward();
@@ -71,17 +73,19 @@ TEST(Custom, WrongBackwardFunctionsAreRefused) {
   Tensor x = leaf({1, 2});
   x.set_grad(values({7, 7}, {2}));
   const auto run = [&](auto f) { f(x).sum().backward(); };
-  EXPECT_EQ(error_of<GradError>([&] { run(with([](const Context&, const Tensor& g) -> Tensors { return {g, g}; })); }),
+  EXPECT_EQ(error_of<GradError>([&] {
+              run(with([](const Context&, const Tensor& g) -> Tensors { return {g, g}; }));
+            }),
             "wrong: the backward function gave 2 gradients for 1 inputs");
   EXPECT_EQ(error_of<GradError>([&] {
               run(with([](const Context&, const Tensor&) -> Tensors { return {ones({3}, kFloat64)}; }));
             }),
             "backward: a gradient of shape [3] was given to a result of 'leaf' of shape [2]");
-  EXPECT_EQ(error_of<IndexError>([&] {
-              run(with([](const Context& ctx, const Tensor&) -> Tensors { return {ctx[0]}; }));
-            }),
+  EXPECT_EQ(error_of<IndexError>(
+                [&] { run(with([](const Context& ctx, const Tensor&) -> Tensors { return {ctx[0]}; })); }),
             "custom: saved tensor 0 was asked for, 0 were saved");
-  EXPECT_THROW(run(with([](const Context&, const Tensor&) -> Tensors { throw std::out_of_range("x"); })), std::out_of_range);
+  EXPECT_THROW(run(with([](const Context&, const Tensor&) -> Tensors { throw std::out_of_range("x"); })),
+               std::out_of_range);
   EXPECT_TRUE(equals(x.grad(), {7, 7}));
   run(with([](const Context&, const Tensor& g) -> Tensors { return {g * 2}; }));
   EXPECT_TRUE(equals(x.grad(), {9, 9}));
@@ -99,13 +103,16 @@ TEST(Custom, OnlyInputsAndOutputsCanBeSaved) {
                   },
                   [](const Context& ctx, const Tensor& g) -> Tensors { return {g * ctx[0]}; });
             }),
-            "keeper: only inputs and the output can be saved; return an intermediate as an output, or compute it again");
+            "keeper: only inputs and the output can be saved; return an intermediate as an output, or "
+            "compute it again");
 }
 
 TEST(Custom, SavedValueThatChangedIsRefused) {
   Tensor x = leaf({1, 2}), a = x * 1, y = log1pexp(a);
   a.mul_(2);
-  EXPECT_NE(error_of<GradError>([&] { y.sum().backward(); }).find("'log1pexp' saved a value that was changed in place"),
+  EXPECT_NE(error_of<GradError>([&] {
+              y.sum().backward();
+            }).find("'log1pexp' saved a value that was changed in place"),
             std::string::npos);
 }
 
@@ -138,7 +145,9 @@ TEST(Custom, BackwardMayRunAPassOfItsOwn) {
           return grad({tanh(again * again)}, {again}, {g.detach()});
         });
   };
-  EXPECT_LT(gradient_error([&](const Tensors& x) { return checkpointed(checkpointed(x[0]) + x[0]); }, {noise({3})}, 1), 1e-8);
+  EXPECT_LT(gradient_error([&](const Tensors& x) { return checkpointed(checkpointed(x[0]) + x[0]); },
+                           {noise({3})}, 1),
+            1e-8);
 }
 
 // ---- formulas that are not the library's
@@ -181,16 +190,19 @@ TEST(OwnFormulas, AreOpsLikeAnyOther) {
   EXPECT_LT(gradient_error(mixed, {noise({2, 3}, 1), noise({3}, 2)}, 2), 1e-7);
   const Tensor x = noise({5, 5}, 3), y = pointwise(Gauss{2}, x.t());
   for (int64_t i = 0; i < 5; i++)
-    for (int64_t j = 0; j < 5; j++) EXPECT_NEAR(y.at({i, j}), std::exp(-2 * x.at({j, i}) * x.at({j, i})), 1e-15);
+    for (int64_t j = 0; j < 5; j++)
+      EXPECT_NEAR(y.at({i, j}), std::exp(-2 * x.at({j, i}) * x.at({j, i})), 1e-15);
   EXPECT_EQ(pointwise(Gauss{}, x.to(kFloat32)).dtype(), kFloat32);
   EXPECT_EQ(pointwise(Gauss{}, tensor({1, 2})).dtype(), kFloat32);
 }
 
 TEST(OwnFormulas, KeepOnlyWhatTheirGradientsRead) {
   static_assert(Pointwise<Gauss>::needs[0] == (in(0) | out(0)));
-  static_assert(Pointwise<Mixed>::needs[0] == (in(0) | in(1)) && Pointwise<Mixed>::needs[1] == (in(0) | in(1)));
+  static_assert(Pointwise<Mixed>::needs[0] == (in(0) | in(1)) &&
+                Pointwise<Mixed>::needs[1] == (in(0) | in(1)));
   static_assert(Pointwise<formulas::Mul>::needs[0] == in(1) && Pointwise<formulas::Mul>::needs[1] == in(0));
-  static_assert(Pointwise<formulas::Tanh>::needs[0] == out(0) && Pointwise<formulas::Add>::needs[0] == nothing);
+  static_assert(Pointwise<formulas::Tanh>::needs[0] == out(0) &&
+                Pointwise<formulas::Add>::needs[0] == nothing);
   static_assert(Pointwise<formulas::Clamp>::needs[0] == in(0));
   static_assert(Pointwise<formulas::BceWithLogits>::needs[0] == (in(0) | in(1)));
   static_assert(Pointwise<formulas::BceWithLogits>::needs[1] == in(0));
@@ -220,15 +232,28 @@ TEST(Rules, AgreeWithNumericDifferences) {
   const auto check = [](const char* name, const Function& f, const Tensors& at, int order) {
     EXPECT_LT(gradient_error(f, at, order), 1e-6) << name;
   };
-  check("tanh", [](const Tensors& x) { return tanh(x[0]); }, {noise({4})}, 3);
-  check("mul", [](const Tensors& x) { return x[0] * x[1]; }, {noise({2, 3}), noise({3}, 2)}, 2);
-  check("clamp", [](const Tensors& x) { return clamp(x[0], -0.5, 0.5) * x[0]; }, {noise({5})}, 2);
-  check("sum", [](const Tensors& x) { return square((x[0] * x[0]).sum({1})); }, {noise({2, 3})}, 2);
-  check("matmul", [](const Tensors& x) { return matmul(x[0], x[1]); }, {noise({2, 3}), noise({3, 2}, 2)}, 2);
-  check("max", [](const Tensors& x) { return square(std::get<0>(max(x[0], 1))); }, {noise({3, 4})}, 2);
-  check("gather", [](const Tensors& x) { return square(gather(x[0], 1, tensor({{0, 0}, {2, 1}}))); }, {noise({2, 3})}, 2);
-  check("bce", [](const Tensors& x) { return binary_cross_entropy_with_logits(x[0], x[1], {}, {}, Reduction::None); },
-        {noise({4}), noise({4}, 2)}, 2);
+  check(
+      "tanh", [](const Tensors& x) { return tanh(x[0]); }, {noise({4})}, 3);
+  check(
+      "mul", [](const Tensors& x) { return x[0] * x[1]; }, {noise({2, 3}), noise({3}, 2)}, 2);
+  check(
+      "clamp", [](const Tensors& x) { return clamp(x[0], -0.5, 0.5) * x[0]; }, {noise({5})}, 2);
+  check(
+      "sum", [](const Tensors& x) { return square((x[0] * x[0]).sum({1})); }, {noise({2, 3})}, 2);
+  check(
+      "matmul", [](const Tensors& x) { return matmul(x[0], x[1]); }, {noise({2, 3}), noise({3, 2}, 2)}, 2);
+  check(
+      "max", [](const Tensors& x) { return square(std::get<0>(max(x[0], 1))); }, {noise({3, 4})}, 2);
+  check(
+      "gather",
+      [](const Tensors& x) {
+        return square(gather(x[0], 1, tensor({{0, 0}, {2, 1}})));
+      },
+      {noise({2, 3})}, 2);
+  check(
+      "bce",
+      [](const Tensors& x) { return binary_cross_entropy_with_logits(x[0], x[1], {}, {}, Reduction::None); },
+      {noise({4}), noise({4}, 2)}, 2);
 }
 
 }  // namespace

@@ -68,7 +68,8 @@ TEST(Engine, SecondPassNeedsRetainGraph) {
   Tensor x = leaf({1, 2, 3}), s = (x * x).sum();
   s.backward();
   EXPECT_EQ(error_of<GradError>([&] { s.backward(); }),
-            "backward: the values that 'mul' saved were freed by an earlier backward(); pass retain_graph to run twice");
+            "backward: the values that 'mul' saved were freed by an earlier backward(); pass retain_graph to "
+            "run twice");
   EXPECT_TRUE(equals(x.grad(), {2, 4, 6}));
   Tensor t = (x * x).sum();
   t.backward({}, true);
@@ -88,15 +89,21 @@ TEST(Engine, WhatCannotStartAPass) {
   EXPECT_EQ(error_of<GradError>([&] { (x * 2).backward(); }),
             "backward: the output has 3 elements: [3]; give its gradient, or reduce it to one element");
   EXPECT_EQ(error_of<GradError>([&] { (x.detach() * 2).sum().backward(); }),
-            "backward: the output does not require grad: nothing that it was computed from does, or it was made under NoGrad");
+            "backward: the output does not require grad: nothing that it was computed from does, or it was "
+            "made under NoGrad");
   EXPECT_EQ(error_of<ShapeError>([&] { (x * 2).backward(ones({2}, kFloat64)); }),
             "backward: a gradient of shape [2] for an output of shape [3]");
   EXPECT_EQ(error_of<DtypeError>([&] { (x * 2).backward(ones({3}, kInt64)); }),
             "backward: the gradient of an output must be floating, not int64");
   EXPECT_EQ(error_of<GradError>([&] { backward({}); }), "backward: there is no output to start from");
-  EXPECT_EQ(error_of<GradError>([&] { backward({x, x}, {x.detach()}); }), "backward: 1 gradients for 2 outputs");
-  EXPECT_EQ(error_of<GradError>([&] { grad({x.sum()}, {}); }), "grad: there is no input to differentiate with respect to");
-  EXPECT_EQ(error_of<GradError>([&] { grad({x.sum()}, {ones({2})}); }), "grad: input 0 does not require grad");
+  EXPECT_EQ(error_of<GradError>([&] {
+              backward({x, x}, {x.detach()});
+            }),
+            "backward: 1 gradients for 2 outputs");
+  EXPECT_EQ(error_of<GradError>([&] { grad({x.sum()}, {}); }),
+            "grad: there is no input to differentiate with respect to");
+  EXPECT_EQ(error_of<GradError>([&] { grad({x.sum()}, {ones({2})}); }),
+            "grad: input 0 does not require grad");
   EXPECT_EQ(error_of<DtypeError>([&] { ones({2}, kInt64).requires_grad_(); }),
             "requires_grad_: only floating tensors have gradients, this is int64");
   EXPECT_EQ(error_of<GradError>([&] { (x * 2).requires_grad_(false); }),
@@ -117,7 +124,9 @@ TEST(Engine, GradReturnsInsteadOfAdding) {
 
 TEST(Engine, UnusedInputOfGrad) {
   Tensor x = leaf({1, 2}), unused = leaf({3});
-  EXPECT_EQ(error_of<GradError>([&] { grad({x.sum()}, {x, unused}); }),
+  EXPECT_EQ(error_of<GradError>([&] {
+              grad({x.sum()}, {x, unused});
+            }),
             "grad: no output depends on input 1; allow_unused gives an undefined gradient instead");
   const Tensors g = grad({x.sum()}, {x, unused}, {}, {.allow_unused = true});
   EXPECT_TRUE(equals(g[0], {1, 1}));
@@ -272,7 +281,9 @@ TEST(Hooks, SecondPassOverTheSameGraphIsRefused) {
   Tensor x = leaf({2});
   const Tensor a = x * 3, b = x * 4, y = (a * b).sum();
   b.register_hook([&](const Tensor&) { y.backward({}, true); });
-  EXPECT_NE(error_of<GradError>([&] { y.backward({}, true); }).find("is part of another backward pass that has not ended"),
+  EXPECT_NE(error_of<GradError>([&] {
+              y.backward({}, true);
+            }).find("is part of another backward pass that has not ended"),
             std::string::npos);
   EXPECT_FALSE(x.grad().defined());
   // The refused pass has left nothing behind.
@@ -287,7 +298,8 @@ TEST(Hooks, RetainGradLeavesTheGradientOfAResult) {
   b.sum().backward();
   EXPECT_TRUE(equals(a.grad(), {6, 12}));
   EXPECT_FALSE(b.grad().defined());
-  EXPECT_EQ(error_of<GradError>([] { ones({2}).retain_grad(); }), "retain_grad: this tensor does not require grad");
+  EXPECT_EQ(error_of<GradError>([] { ones({2}).retain_grad(); }),
+            "retain_grad: this tensor does not require grad");
   // grad() leaves no gradient anywhere, and a dead tensor is not written to.
   Tensor c = x * 2;
   {
@@ -336,11 +348,16 @@ TEST(Functional, Jacobian) {
   const Tensor a = values({1, 2, 3, 4, 5, 6}, {2, 3});
   const auto linear_map = [&](const Tensor& x) { return matmul(a, x); };
   EXPECT_TRUE(equals(jacobian(linear_map, values({1, 2, 3}, {3})), a));
-  const Tensor j = jacobian([](const Tensor& x) { return x.unsqueeze(0) * x.unsqueeze(1); }, values({2, 3}, {2}));
+  const Tensor j =
+      jacobian([](const Tensor& x) { return x.unsqueeze(0) * x.unsqueeze(1); }, values({2, 3}, {2}));
   EXPECT_TRUE(equals(j, values({4, 0, 3, 2, 3, 2, 0, 6}, {2, 2, 2})));
-  EXPECT_TRUE(equals(jacobian([](const Tensor& x) { return ones_like(x); }, values({2, 3}, {2})), zeros({2, 2}, kFloat64)));
-  EXPECT_EQ(jacobian([](const Tensor& x) { return x.slice(0, 0, 0); }, values({2, 3}, {2})).shape(), (Shape{0, 2}));
-  EXPECT_EQ(error_of<DtypeError>([] { jacobian([](const Tensor& x) { return x; }, tensor({1, 2})); }),
+  EXPECT_TRUE(equals(jacobian([](const Tensor& x) { return ones_like(x); }, values({2, 3}, {2})),
+                     zeros({2, 2}, kFloat64)));
+  EXPECT_EQ(jacobian([](const Tensor& x) { return x.slice(0, 0, 0); }, values({2, 3}, {2})).shape(),
+            (Shape{0, 2}));
+  EXPECT_EQ(error_of<DtypeError>([] {
+              jacobian([](const Tensor& x) { return x; }, tensor({1, 2}));
+            }),
             "jacobian: x must be floating, not int64");
   // Differentiable again, where asked for.
   Tensor x = leaf({3});
@@ -354,7 +371,8 @@ TEST(Functional, Hessian) {
   const Tensor q = values({2, 1, 0, 1, 4, 3, 0, 3, 6}, {3, 3});
   const auto form = [&](const Tensor& x) { return (x * matmul(q, x)).sum() * 0.5; };
   EXPECT_TRUE(equals(hessian(form, values({1, -2, 3}, {3})), q, 1e-12));
-  EXPECT_TRUE(equals(hessian([](const Tensor& x) { return x.sum(); }, values({1, 2}, {2})), zeros({2, 2}, kFloat64)));
+  EXPECT_TRUE(
+      equals(hessian([](const Tensor& x) { return x.sum(); }, values({1, 2}, {2})), zeros({2, 2}, kFloat64)));
   EXPECT_EQ(error_of<ShapeError>([] { hessian([](const Tensor& x) { return x; }, ones({2})); }),
             "hessian: f must give one element, it gave [2]");
   const Tensor at = noise({2, 2}, 4);

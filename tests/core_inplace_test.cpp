@@ -12,7 +12,8 @@ TEST(InPlace, LeafThatRequiresGradIsRefused) {
   EXPECT_TRUE(equals(x, {1, 2, 3}));
   Tensor row = x.slice(0, 0, 2);
   EXPECT_EQ(error_of<GradError>([&] { row.mul_(0); }),
-            "mul: in place: a view of a leaf that requires grad cannot be changed while recording; do it under NoGrad");
+            "mul: in place: a view of a leaf that requires grad cannot be changed while recording; do it "
+            "under NoGrad");
   EXPECT_TRUE(equals(x, {1, 2, 3}));
   {
     NoGrad no_grad;
@@ -27,7 +28,8 @@ TEST(InPlace, SavedOutputThatChangedIsRefused) {
   Tensor x = leaf({1, 2, 3}), y = exp(x);
   y.add_(1);
   EXPECT_EQ(error_of<GradError>([&] { y.sum().backward(); }),
-            "backward: 'exp' saved a value that was changed in place afterwards (version 1, saved at 0); clone() it first");
+            "backward: 'exp' saved a value that was changed in place afterwards (version 1, saved at 0); "
+            "clone() it first");
   EXPECT_FALSE(x.grad().defined());
 }
 
@@ -69,7 +71,9 @@ TEST(InPlace, ReluSavesItsOwnResult) {
 
 TEST(InPlace, BroadcastIntoTheWrittenTensorIsRefused) {
   Tensor x = leaf({1, 2, 3}), a = x * 1;
-  EXPECT_EQ(error_of<ShapeError>([&] { a.add_(ones({2, 3}, kFloat64)); }),
+  EXPECT_EQ(error_of<ShapeError>([&] {
+              a.add_(ones({2, 3}, kFloat64));
+            }),
             "add: in place: an operand of shape [2, 3] does not broadcast to [3]");
   a.sum().backward();
   EXPECT_TRUE(equals(x.grad(), {1, 1, 1}));
@@ -114,7 +118,8 @@ TEST(InPlace, OverlappingOperandsAreReadBeforeTheyAreWritten) {
 TEST(InPlace, ExpandedTensorIsRefused) {
   Tensor x = ones({1, 3}).expand({2, 3});
   EXPECT_EQ(error_of<GradError>([&] { x.add_(1); }),
-            "add: in place: several elements of the [2, 3] tensor share one place in memory (expanded?); clone() it first");
+            "add: in place: several elements of the [2, 3] tensor share one place in memory (expanded?); "
+            "clone() it first");
   EXPECT_TRUE(equals(x, {1, 1, 1, 1, 1, 1}));
   NoGrad no_grad;
   EXPECT_THROW(x.zero_(), GradError);
@@ -125,7 +130,8 @@ TEST(InPlace, ExpandedTensorIsRefused) {
 
 TEST(InPlace, DtypesThatDoNotFitAreRefused) {
   Tensor i = tensor({1, 2, 3});
-  EXPECT_EQ(error_of<DtypeError>([&] { i.add_(0.5); }), "add: in place: the float32 result does not fit into a int64 tensor");
+  EXPECT_EQ(error_of<DtypeError>([&] { i.add_(0.5); }),
+            "add: in place: the float32 result does not fit into a int64 tensor");
   EXPECT_TRUE(equals(i, {1, 2, 3}));
   i.add_(true);
   EXPECT_TRUE(equals(i, {2, 3, 4}));
@@ -236,7 +242,8 @@ TEST(Views, ViewMadeUnderNoGradIsRefused) {
   }
   EXPECT_FALSE(v.requires_grad());
   EXPECT_EQ(error_of<GradError>([&] { v.mul_(w); }),
-            "mul: in place: this view was made under NoGrad: its base could not follow; make the view while recording");
+            "mul: in place: this view was made under NoGrad: its base could not follow; make the view while "
+            "recording");
   EXPECT_TRUE(equals(b, {1, 2, 3}));
   {
     NoGrad no_grad;
@@ -269,9 +276,10 @@ TEST(Views, NonDenseRootIsRefused) {
   Tensor root = values({1, 2, 3, 4}, {2, 2}).t().detach();
   EXPECT_FALSE(root.is_contiguous());
   Tensor row = root[0];
-  EXPECT_EQ(error_of<GradError>([&] { row.mul_(w); }),
-            "in place: a tensor of shape [2, 2] whose elements are not row-major was written to through a view; "
-            "make it contiguous() first");
+  EXPECT_EQ(
+      error_of<GradError>([&] { row.mul_(w); }),
+      "in place: a tensor of shape [2, 2] whose elements are not row-major was written to through a view; "
+      "make it contiguous() first");
   EXPECT_TRUE(equals(root, {1, 3, 2, 4}));
   root.mul_(w);
   EXPECT_TRUE(equals(root, {2, 6, 4, 8}));
@@ -356,8 +364,8 @@ TEST(Views, ThirdOrderThroughAWriteIntoAView) {
   EXPECT_LT(gradient_error(f, {noise({3}, 3)}, 3), 1e-6);
 }
 
-// ---- random programs of views, writes and ops, run twice: with Gradus' views and in-place ops, and as a purely
-// functional program that knows neither
+// ---- random programs of views, writes and ops, run twice: with Gradus' views and in-place ops, and as a
+// purely functional program that knows neither
 
 /// A tensor of a program. `places` are its elements' positions in the flat buffer that it lives in.
 struct Handle {
@@ -513,7 +521,8 @@ Outcome run_programs(uint32_t begin, uint32_t end) {
       EXPECT_EQ(got[i].defined(), wanted[i].defined()) << "program " << seed;
       if (!wanted[i].defined() || !got[i].defined()) continue;
       const double size = 1 + max(abs(wanted[i])).item();
-      EXPECT_LE(max(abs(got[i] - wanted[i])).item(), 1e-11 * size) << "program " << seed << ", gradient " << i;
+      EXPECT_LE(max(abs(got[i] - wanted[i])).item(), 1e-11 * size)
+          << "program " << seed << ", gradient " << i;
     }
     if (testing::Test::HasFailure()) break;
   }

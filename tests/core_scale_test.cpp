@@ -66,35 +66,43 @@ void deep(Build build, int64_t n, double wanted) {
 }
 
 TEST(Depth, ChainOfOneOperand) {
-  deep([](const Tensor& x, int64_t n) {
-    Tensor h = x;
-    for (int64_t i = 0; i < n; i++) h = h + 1;
-    return h;
-  }, size_of(300'000, 10'000'000), 1);
+  deep(
+      [](const Tensor& x, int64_t n) {
+        Tensor h = x;
+        for (int64_t i = 0; i < n; i++) h = h + 1;
+        return h;
+      },
+      size_of(300'000, 10'000'000), 1);
 }
 
 TEST(Depth, ChainOfTwoOperands) {
-  deep([](const Tensor& x, int64_t n) {
-    Tensor h = x;
-    for (int64_t i = 0; i < n; i++) h = h * x;
-    return h;
-  }, size_of(100'000, 1'000'000), static_cast<double>(size_of(100'000, 1'000'000) + 1));
+  deep(
+      [](const Tensor& x, int64_t n) {
+        Tensor h = x;
+        for (int64_t i = 0; i < n; i++) h = h * x;
+        return h;
+      },
+      size_of(100'000, 1'000'000), static_cast<double>(size_of(100'000, 1'000'000) + 1));
 }
 
 TEST(Depth, ChainWithSiblings) {
-  deep([](const Tensor& x, int64_t n) {
-    Tensor h = x;
-    for (int64_t i = 0; i < n; i++) h = cat({x, h}).slice(0, 2);
-    return h;
-  }, size_of(100'000, 1'000'000), 1);
+  deep(
+      [](const Tensor& x, int64_t n) {
+        Tensor h = x;
+        for (int64_t i = 0; i < n; i++) h = cat({x, h}).slice(0, 2);
+        return h;
+      },
+      size_of(100'000, 1'000'000), 1);
 }
 
 TEST(Depth, ChainOfWritesThroughViews) {
-  deep([](const Tensor& x, int64_t n) {
-    Tensor b = x * 1;
-    for (int64_t i = 0; i < n; i++) b.select(0, i % 2).mul_(-1);
-    return b * b;
-  }, size_of(100'000, 1'000'000), 2);
+  deep(
+      [](const Tensor& x, int64_t n) {
+        Tensor b = x * 1;
+        for (int64_t i = 0; i < n; i++) b.select(0, i % 2).mul_(-1);
+        return b * b;
+      },
+      size_of(100'000, 1'000'000), 2);
 }
 
 TEST(Depth, ChainThatIsDifferentiatedTwice) {
@@ -113,7 +121,8 @@ TEST(Depth, ChainThatIsDifferentiatedTwice) {
 TEST(Depth, SixtyDoublingsAreExactAndInstant) {
   Tensor x = leaf({1}), h = x;
   for (int i = 0; i < 60; i++) h = h + h;
-  const double seconds = seconds_of([&] { EXPECT_TRUE(equals(grad({h}, {x}, {}, {.retain_graph = true})[0], {0x1p60})); });
+  const double seconds =
+      seconds_of([&] { EXPECT_TRUE(equals(grad({h}, {x}, {}, {.retain_graph = true})[0], {0x1p60})); });
   EXPECT_LT(seconds, 0.001);
 }
 
@@ -135,7 +144,8 @@ TEST(Width, TimeGrowsInProportion) {
     cat(Tensors(static_cast<size_t>(n), x)).sum().backward();
     EXPECT_TRUE(equals(x.grad(), {static_cast<double>(n)}));
   };
-  for (const std::function<void(int64_t)>& f : {std::function<void(int64_t)>(used_often), {one_cat}, {one_cat_of_one}}) {
+  for (const std::function<void(int64_t)>& f :
+       {std::function<void(int64_t)>(used_often), {one_cat}, {one_cat_of_one}}) {
     const double small = seconds_of([&] { f(25'000); }), large = seconds_of([&] { f(100'000); });
     EXPECT_LT(large, 10 * small);  // 4 in proportion, 16 for a square
     EXPECT_LT(large, 2);
@@ -200,7 +210,8 @@ TEST(Leaks, HookStateAndCustomGraphsAreFreed) {
 }
 
 TEST(Leaks, TrainingStepsKeepNothing) {
-  Tensor w1 = noise({4, 2}, 1).requires_grad_(), b1 = noise({4}, 2).requires_grad_(), w2 = noise({1, 4}, 3).requires_grad_();
+  Tensor w1 = noise({4, 2}, 1).requires_grad_(), b1 = noise({4}, 2).requires_grad_(),
+         w2 = noise({1, 4}, 3).requires_grad_();
   const Tensor x = noise({8, 2}, 4), target = (noise({8, 1}, 5) > 0).to(kFloat64);
   const auto step = [&] {
     Tensor loss = binary_cross_entropy_with_logits(linear(tanh(linear(x, w1, b1)), w2), target);

@@ -13,7 +13,9 @@
 namespace gradus {
 
 inline Tensor values(const std::vector<double>& v, const Shape& shape) { return tensor(v, shape, kFloat64); }
-inline Tensor leaf(const std::vector<double>& v, const Shape& shape) { return values(v, shape).requires_grad_(); }
+inline Tensor leaf(const std::vector<double>& v, const Shape& shape) {
+  return values(v, shape).requires_grad_();
+}
 inline Tensor leaf(const std::vector<double>& v) { return leaf(v, {static_cast<int64_t>(v.size())}); }
 
 /// Float64 numbers in (-1, 1), the same for the same seed.
@@ -26,7 +28,8 @@ inline Tensor noise(const Shape& shape, uint32_t seed = 1) {
 }
 
 /// The elements of x are `wanted`, each within `tolerance`.
-inline testing::AssertionResult equals(const Tensor& x, const std::vector<double>& wanted, double tolerance = 0) {
+inline testing::AssertionResult equals(const Tensor& x, const std::vector<double>& wanted,
+                                       double tolerance = 0) {
   if (!x.defined()) return testing::AssertionFailure() << "the tensor is undefined";
   const std::vector<double> v = x.to_vector();
   bool same = v.size() == wanted.size();
@@ -62,8 +65,8 @@ std::string error_of(F&& f) {
 
 using Function = std::function<Tensor(const Tensors&)>;
 
-/// The worst difference between the gradients of f, in a random direction of its results, and central differences;
-/// of all orders up to `order`.
+/// The worst difference between the gradients of f, in a random direction of its results, and central
+/// differences; of all orders up to `order`.
 inline double gradient_error(const Function& f, const Tensors& at, int order) {
   Tensors x;
   for (const Tensor& t : at) x.push_back(t.detach().clone().requires_grad_());

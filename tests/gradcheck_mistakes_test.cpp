@@ -15,7 +15,8 @@ Tensor normal(const Shape& shape, int64_t seed = 1) {
   return values(numpy_random(seed).randn(shape.numel()), shape);
 }
 
-void expect(const GradcheckReport& report, Finding kind, const std::string& evidence = "", const std::string& name = "") {
+void expect(const GradcheckReport& report, Finding kind, const std::string& evidence = "",
+            const std::string& name = "") {
   EXPECT_FALSE(report) << report.str();
   EXPECT_EQ(report.reason, "");
   const Diagnosis& d = name.empty() ? report.diagnosis() : report.input(name).diagnosis;
@@ -61,14 +62,18 @@ TEST(Mistakes, PointwiseFormulas) {
   expect(check<FactorTwo>(x), Finding::Factor, "numeric / gradient = 0.5");
   expect(check<FactorPi>(x), Finding::Factor, "numeric / gradient = 0.307692");
   expect(check<ForgottenTwo>(x), Finding::Factor, "numeric / gradient = 2");
-  expect(check<ForgottenDerivative>(x), Finding::Derivative, "the derivative of tanh at its output is missing");
-  expect(check<SigmoidsInTanh>(x), Finding::Derivative,
-         "holds the derivative of the sigmoid at its output where the derivative of tanh at its output belongs");
-  expect(check<TanhsInSigmoid>(x), Finding::Derivative,
-         "holds the derivative of tanh at its output where the derivative of the sigmoid at its output belongs");
+  expect(check<ForgottenDerivative>(x), Finding::Derivative,
+         "the derivative of tanh at its output is missing");
+  expect(
+      check<SigmoidsInTanh>(x), Finding::Derivative,
+      "holds the derivative of the sigmoid at its output where the derivative of tanh at its output belongs");
+  expect(
+      check<TanhsInSigmoid>(x), Finding::Derivative,
+      "holds the derivative of tanh at its output where the derivative of the sigmoid at its output belongs");
   expect(check<AtTheInput>(x), Finding::Derivative, "is taken at u = x instead of u = tanh(x)");
   expect(check<AtTheOutput>(x), Finding::Derivative, "is taken at u = the result instead of u = x");
-  expect(check<TwiceTheDerivative>(x), Finding::Derivative, "the derivative of the sigmoid at its output should not be in it");
+  expect(check<TwiceTheDerivative>(x), Finding::Derivative,
+         "the derivative of the sigmoid at its output should not be in it");
   expect(check<NoMask>(x), Finding::Derivative, "the derivative of relu is missing");
   expect(check<NoGradient>(x), Finding::NotConnected, "it is not connected");
   expect(check<Additive>(x), Finding::Unknown, "cosine");
@@ -79,7 +84,8 @@ TEST(Mistakes, ARuleMustPassTheIncomingGradientOnceOn) {
   expect(check<ForgottenGradient>(x), Finding::NotLinear, "the same for three times");
   expect(check<SquaredGradient>(x), Finding::NotLinear, "not proportional");
   // Where f has one element the incoming gradient is 1, and a plain comparison would see nothing.
-  expect(gradcheck([](const Tensor& v) { return pointwise(ForgottenGradient{}, v); }, {normal({1})}), Finding::NotLinear);
+  expect(gradcheck([](const Tensor& v) { return pointwise(ForgottenGradient{}, v); }, {normal({1})}),
+         Finding::NotLinear);
 }
 
 // ---- wrong rules of structs
@@ -87,31 +93,44 @@ TEST(Mistakes, ARuleMustPassTheIncomingGradientOnceOn) {
 struct WrongMul {
   static constexpr auto name = "wrong_mul";
   template <class T>
-  constexpr T value(T a, T b) const { return a * b; }
+  constexpr T value(T a, T b) const {
+    return a * b;
+  }
   template <class T>
-  constexpr T vjp(In<0>, T a, T, T, T g) const { return g * a; }
+  constexpr T vjp(In<0>, T a, T, T, T g) const {
+    return g * a;
+  }
   template <class T>
-  constexpr T vjp(In<1>, T, T b, T, T g) const { return g * b; }
+  constexpr T vjp(In<1>, T, T b, T, T g) const {
+    return g * b;
+  }
 };
 
 struct NoFactor {
   static constexpr auto name = "no_factor";
   template <class T>
-  constexpr T value(T a, T b) const { return a * b; }
+  constexpr T value(T a, T b) const {
+    return a * b;
+  }
   template <class T>
-  constexpr T vjp(In<0>, T, T, T, T g) const { return g; }
+  constexpr T vjp(In<0>, T, T, T, T g) const {
+    return g;
+  }
   template <class T>
-  constexpr T vjp(In<1>, T a, T, T, T g) const { return g * a; }
+  constexpr T vjp(In<1>, T a, T, T, T g) const {
+    return g * a;
+  }
 };
 
 TEST(Mistakes, TwoOperands) {
   const Tensor a = normal({4}), b = normal({4}, 2);
-  const auto exchanged = gradcheck([](const Tensor& u, const Tensor& v) { return pointwise(WrongMul{}, u, v); }, {a, b},
-                                   {.names = {"a", "b"}});
+  const auto exchanged =
+      gradcheck([](const Tensor& u, const Tensor& v) { return pointwise(WrongMul{}, u, v); }, {a, b},
+                {.names = {"a", "b"}});
   expect(exchanged, Finding::Swapped, "the gradients of a and b are exchanged", "a");
   expect(exchanged, Finding::Swapped, "", "b");
-  const auto report = gradcheck([](const Tensor& u, const Tensor& v) { return pointwise(NoFactor{}, u, v); }, {a, b},
-                                {.names = {"a", "b"}});
+  const auto report = gradcheck([](const Tensor& u, const Tensor& v) { return pointwise(NoFactor{}, u, v); },
+                                {a, b}, {.names = {"a", "b"}});
   expect(report, Finding::Derivative, "with u = b: the factor u is missing", "a");
   EXPECT_TRUE(report.input("b").ok());
 }
@@ -163,17 +182,26 @@ struct OneWrong {
 
 TEST(Mistakes, BroadcastSums) {
   const Tensor x = normal({5, 3}), b = normal({3}, 2);
-  expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(FirstRowBias{}, u, v); }, {x, b}), Finding::MissingSum,
-         "only index 0 along the rows of the result counts", "x1");
-  expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(MeanBias{}, u, v); }, {x, b}), Finding::Size,
-         "off by 5 = the rows of the result: the gradient is 5 times too small", "x1");
+  expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(FirstRowBias{}, u, v); }, {x, b}),
+         Finding::MissingSum, "only index 0 along the rows of the result counts", "x1");
+  expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(MeanBias{}, u, v); }, {x, b}),
+         Finding::Size, "off by 5 = the rows of the result: the gradient is 5 times too small", "x1");
 }
 
 TEST(Mistakes, OneElementOrRow) {
   const Tensor x = normal({4, 3});
-  expect(gradcheck([](const Tensor& v) { return apply(OneWrong{2, 1}, v).sum(); }, {x}), Finding::OneElement, "[2, 1]");
-  expect(gradcheck([](const Tensor& v) { return apply(OneWrong{2, -1}, v).sum(); }, {x}), Finding::OneRow,
-         "index 2 along the rows of x");
+  expect(gradcheck(
+             [](const Tensor& v) {
+               return apply(OneWrong{2, 1}, v).sum();
+             },
+             {x}),
+         Finding::OneElement, "[2, 1]");
+  expect(gradcheck(
+             [](const Tensor& v) {
+               return apply(OneWrong{2, -1}, v).sum();
+             },
+             {x}),
+         Finding::OneRow, "index 2 along the rows of x");
 }
 
 // ---- wrong functions of one's own
@@ -201,7 +229,8 @@ TEST(Mistakes, CustomFunctions) {
   EXPECT_FALSE(report);
   EXPECT_TRUE(report.input("x", 1).ok());
   EXPECT_EQ(report.input("x", 2).diagnosis.kind, Finding::HigherOrder);
-  EXPECT_THAT(report.input("x", 2).diagnosis.text, HasSubstr("right up to order 1, wrong at order 2: the gradient is zero"));
+  EXPECT_THAT(report.input("x", 2).diagnosis.text,
+              HasSubstr("right up to order 1, wrong at order 2: the gradient is zero"));
   EXPECT_TRUE(report.input("g", 2).ok()) << report.str();
   expect(gradcheck(without_gradient, {x}), Finding::NotConnected);
   expect(gradcheck([](const Tensor& v) { return tanh(v.detach()) * 2; }, {x}), Finding::NotConnected);
@@ -236,15 +265,19 @@ TEST(Mistakes, HandDerivedBackprop) {
   expect(n.check({n.dw1, n.db1, -n.dw2, n.db2}), Finding::Sign, "", "W2");
   expect(n.check({n.dw1 * m, n.db1, n.dw2, n.db2}), Finding::Size,
          "off by 7 = the number of samples: the gradient is 7 times too large", "W1");
-  expect(n.check({n.dw1, n.db1, n.dw2, n.db2 / m}), Finding::Size, "7 times too small. Divided by it once too often", "b2");
+  expect(n.check({n.dw1, n.db1, n.dw2, n.db2 / m}), Finding::Size,
+         "7 times too small. Divided by it once too often", "b2");
   expect(n.check({n.dw1, n.db1, n.dw2 * (m * m), n.db2}), Finding::Size, "off by 7 squared", "W2");
   expect(n.check({n.dw1, n.db1, -n.dw2 * m, n.db2}), Finding::Size, "the sign is flipped and off by 7", "W2");
-  expect(n.check({n.dw1.t(), n.db1, n.dw2, n.db2}), Finding::Transposed, "of shape [2, 4] for W1 of shape [4, 2]", "W1");
+  expect(n.check({n.dw1.t(), n.db1, n.dw2, n.db2}), Finding::Transposed,
+         "of shape [2, 4] for W1 of shape [4, 2]", "W1");
   expect(n.check({n.dw1.t().reshape({4, 2}), n.db1, n.dw2, n.db2}), Finding::Transposed, "", "W1");
-  expect(n.check({n.dw1, n.dz1 / m, n.dw2, n.db2}), Finding::MissingSum, "of shape [4, 7] for b1 of shape [4, 1]", "b1");
+  expect(n.check({n.dw1, n.dz1 / m, n.dw2, n.db2}), Finding::MissingSum,
+         "of shape [4, 7] for b1 of shape [4, 1]", "b1");
   expect(n.check({n.dw1, n.dz1, n.dw2, n.db2}), Finding::MissingSum, "not averaged", "b1");
   expect(n.check({n.dw1, n.db1.reshape({4}), n.dw2, n.db2}), Finding::Shape, "right but for the shape", "b1");
-  expect(n.check({n.dw1, values({1, 2}, {2}), n.dw2, n.db2}), Finding::Shape, "of shape [2] for b1 of shape [4, 1]", "b1");
+  expect(n.check({n.dw1, values({1, 2}, {2}), n.dw2, n.db2}), Finding::Shape,
+         "of shape [2] for b1 of shape [4, 1]", "b1");
   expect(n.check({n.dw1 + n.w1 * 0.7, n.db1, n.dw2, n.db2}), Finding::WeightDecay, "0.7 times W1", "W1");
   expect(n.check({zeros_like(n.dw1), n.db1, n.dw2, n.db2}), Finding::NotConnected, "", "W1");
   expect(n.check({n.dw1, n.dw2.t(), n.dw2, n.db2}), Finding::Unknown, "", "b1");
@@ -265,11 +298,13 @@ TEST(Mistakes, GradientsOfOtherInputs) {
   const auto f = [](const Tensor& x, const Tensor& y, const Tensor& z) { return (x * y + exp(z)).sum(); };
   const GradcheckOptions options{.names = {"a", "b", "c"}};
   expect(check_gradient(f, {a, b, c}, {a, b, exp(c)}, options), Finding::Swapped, "exchanged", "a");
-  expect(check_gradient(f, {a, b, c}, {exp(c), a, exp(c)}, options), Finding::Swapped, "this is the gradient of c", "a");
+  expect(check_gradient(f, {a, b, c}, {exp(c), a, exp(c)}, options), Finding::Swapped,
+         "this is the gradient of c", "a");
   expect(check_gradient(f, {a, b, c}, {b, a, exp(c) * b}, options), Finding::Derivative,
          "1 / (u) with u = b: the factor u should not be in it", "c");
   const auto ignores = [](const Tensor& x, const Tensor& y, const Tensor&) { return (x * y).sum(); };
-  expect(check_gradient(ignores, {a, b, c}, {b, a, c}, options), Finding::NotUsed, "does not change with c", "c");
+  expect(check_gradient(ignores, {a, b, c}, {b, a, c}, options), Finding::NotUsed, "does not change with c",
+         "c");
 }
 
 TEST(Mistakes, SingleNumbers) {
@@ -277,7 +312,8 @@ TEST(Mistakes, SingleNumbers) {
   const Tensor x = values({1.5}, {1});
   expect(check_gradient(f, {x}, {values({-3}, {1})}), Finding::Sign);
   expect(check_gradient(f, {x}, {values({1.5}, {1})}), Finding::Factor, "= 2");
-  expect(check_gradient(f, {x}, {values({3 * 209}, {1})}, {.sizes = {{"samples", 209}}}), Finding::Size, "209");
+  expect(check_gradient(f, {x}, {values({3 * 209}, {1})}, {.sizes = {{"samples", 209}}}), Finding::Size,
+         "209");
   // One number is always off by some factor: that explains nothing.
   expect(check_gradient(f, {x}, {values({4.1}, {1})}), Finding::Unknown, "0.731707");
 }
@@ -312,7 +348,8 @@ TEST(Mistakes, InLargeInputs) {
   expect(check_gradient(product, {s}, {one}), Finding::OneElement, "[13, 57]");
 }
 
-// ---- the first tutorial: it ends in tanh but backpropagates dZ2 = A2 - Y, the gradient of the sigmoid network
+// ---- the first tutorial: it ends in tanh but backpropagates dZ2 = A2 - Y, the gradient of the sigmoid
+// network
 
 TEST(Mistakes, TheTutorialsTanhNetwork) {
   const int64_t m = 5;
@@ -332,11 +369,13 @@ TEST(Mistakes, TheTutorialsTanhNetwork) {
   const Tensor start = values({0.3, -0.01, 0.8, 0.1, 2}, {1, m});
   const auto nothing = check_gradient(cost, {start}, {(tanh(start) - y) / m}, {.names = {"Z2"}});
   EXPECT_FALSE(nothing);
-  EXPECT_THAT(nothing.str(), HasSubstr("the function value is NaN at this point: nothing can be checked here"));
+  EXPECT_THAT(nothing.str(),
+              HasSubstr("the function value is NaN at this point: nothing can be checked here"));
 }
 
 TEST(Mistakes, EveryFindingHasAName) {
-  for (int k = 0; k <= static_cast<int>(Finding::Unknown); k++) EXPECT_STRNE(name_of(static_cast<Finding>(k)), "?");
+  for (int k = 0; k <= static_cast<int>(Finding::Unknown); k++)
+    EXPECT_STRNE(name_of(static_cast<Finding>(k)), "?");
 }
 
 }  // namespace

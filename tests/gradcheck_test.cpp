@@ -63,13 +63,14 @@ TEST(Gradcheck, ChecksHigherOrders) {
   ASSERT_TRUE(report) << report.str();
   EXPECT_EQ(report.input("x", 3).order, 3);
   EXPECT_EQ(report.input("g", 2).shape, (Shape{2, 2}));
-  EXPECT_TRUE(gradcheck([](const Tensor& a, const Tensor& b) { return matmul(a, b); }, {normal({2, 3}), normal({3, 2}, 2)},
-                        {.order = 2}));
+  EXPECT_TRUE(gradcheck([](const Tensor& a, const Tensor& b) { return matmul(a, b); },
+                        {normal({2, 3}), normal({3, 2}, 2)}, {.order = 2}));
 }
 
 TEST(Gradcheck, TakesFunctionsOfOneToThreeTensorsAndOfLists) {
   const Tensor x = normal({3}), y = normal({3}, 2), z = normal({3}, 3);
-  EXPECT_TRUE(gradcheck([](const Tensor& a, const Tensor& b, const Tensor& c) { return a * b + c; }, {x, y, z}));
+  EXPECT_TRUE(
+      gradcheck([](const Tensor& a, const Tensor& b, const Tensor& c) { return a * b + c; }, {x, y, z}));
   EXPECT_TRUE(gradcheck([](const Tensors& v) { return cat(v); }, {x, y, z, x}));
   EXPECT_THROW(gradcheck(log1pexp, {x, y}), Error);
 }
@@ -160,23 +161,29 @@ TEST(GradcheckRefuses, NothingToCompare) {
   expect_reason(gradcheck(f, {zeros({0, 3}, kFloat64)}), "no elements");
   expect_reason(gradcheck([](const Tensor& x) { return x.slice(0, 0, 0); }, {normal({3})}), "no elements");
   expect_reason(gradcheck([](const Tensor& x) { return argmax(x, 0); }, {normal({3})}), "int64");
-  expect_reason(check_gradient([](const Tensor& x) { return x.sum(); }, {normal({3})}, {Tensor()}), "no floating input");
+  expect_reason(check_gradient([](const Tensor& x) { return x.sum(); }, {normal({3})}, {Tensor()}),
+                "no floating input");
 }
 
 TEST(GradcheckRefuses, NaNAndInfinity) {
   const auto f = [](const Tensor& x) { return log(x); };
-  expect_reason(gradcheck(f, {values({1, -2}, {2})}), "the function value is NaN at [1] at this point: nothing can be checked here");
+  expect_reason(gradcheck(f, {values({1, -2}, {2})}),
+                "the function value is NaN at [1] at this point: nothing can be checked here");
   expect_reason(gradcheck(f, {values({0, 2}, {2})}), "-inf");
   expect_reason(gradcheck(f, {values({0, NAN}, {2})}), "x is NaN at [1]");
-  expect_reason(gradcheck([](const Tensor& x) { return sqrt(x); }, {values({0, 2}, {2})}), "the gradient of x is inf at [0]");
+  expect_reason(gradcheck([](const Tensor& x) { return sqrt(x); }, {values({0, 2}, {2})}),
+                "the gradient of x is inf at [0]");
   const auto g = [](const Tensor& x) { return x.sum(); };
-  expect_reason(check_gradient(g, {normal({2})}, {values({1, NAN}, {2})}), "the claimed gradient of x is NaN at [1]");
+  expect_reason(check_gradient(g, {normal({2})}, {values({1, NAN}, {2})}),
+                "the claimed gradient of x is NaN at [1]");
 }
 
 TEST(GradcheckRefuses, FunctionsThatChange) {
   int64_t calls = 0;
-  expect_reason(gradcheck([&](const Tensor& x) { return x * static_cast<double>(++calls); }, {normal({2})}), "different values");
-  expect_reason(gradcheck([&](const Tensor& x) { return x * rand({2}, kFloat64); }, {normal({2})}), "different values");
+  expect_reason(gradcheck([&](const Tensor& x) { return x * static_cast<double>(++calls); }, {normal({2})}),
+                "different values");
+  expect_reason(gradcheck([&](const Tensor& x) { return x * rand({2}, kFloat64); }, {normal({2})}),
+                "different values");
 }
 
 TEST(GradcheckRefuses, BadOptionsAndArguments) {
@@ -201,18 +208,20 @@ TEST(GradcheckNotes, ZeroGradients) {
 
 TEST(GradcheckNotes, KinksAreNotErrors) {
   // relu at 0: slope 0 on the left, 1 on the right, gradient 0 by convention
-  const auto report = gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 1, -1, 0.5}, {4})});
+  const auto report =
+      gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 1, -1, 0.5}, {4})});
   EXPECT_TRUE(report) << report.str();
   EXPECT_EQ(report.inputs[0].diagnosis.kind, Finding::Kink);
   EXPECT_EQ(report.inputs[0].count(Verdict::Untrusted), 1);
   EXPECT_EQ(report.inputs[0].count(Verdict::Right), 3);
   // Closer than a step to the kink, a smaller step tells.
-  const auto close = gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({3e-6, 1, -4e-6}, {3})});
+  const auto close =
+      gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({3e-6, 1, -4e-6}, {3})});
   EXPECT_TRUE(close) << close.str();
   EXPECT_EQ(close.inputs[0].count(Verdict::Right), 3);
   // A slope outside of what lies between the one-sided ones is wrong at a kink, too.
-  const auto wrong = check_gradient([](const Tensor& x) { return relu(x).sum(); }, {values({0, 1, -1, 0.5}, {4})},
-                                    {values({3, 1, 0, 1}, {4})});
+  const auto wrong = check_gradient([](const Tensor& x) { return relu(x).sum(); },
+                                    {values({0, 1, -1, 0.5}, {4})}, {values({3, 1, 0, 1}, {4})});
   EXPECT_FALSE(wrong);
   // Kinks alone prove nothing.
   expect_reason(gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 0}, {2})}), "kink");
@@ -298,7 +307,9 @@ TEST(GradcheckModel, BadArguments) {
 Tensor composition(const Tensors& in, int64_t seed) {
   NumpyRandom random = numpy_random(seed);
   Tensors pool = in;
-  const auto pick = [&] { return pool[static_cast<size_t>(random.randint(0, static_cast<int64_t>(pool.size())))]; };
+  const auto pick = [&] {
+    return pool[static_cast<size_t>(random.randint(0, static_cast<int64_t>(pool.size())))];
+  };
   const int64_t steps = random.randint(2, 8);
   for (int64_t k = 0; k < steps; k++) {
     const Tensor a = pick(), b = pick();
@@ -311,7 +322,10 @@ Tensor composition(const Tensors& in, int64_t seed) {
       case 5: pool.push_back(sigmoid(a * 2)); break;
       case 6: pool.push_back(exp(tanh(a))); break;
       case 7: pool.push_back(log(square(a) + 1e-3)); break;
-      case 8: pool.push_back(matmul(a, b.t())); pool.back() = matmul(pool.back(), tanh(b)); break;
+      case 8:
+        pool.push_back(matmul(a, b.t()));
+        pool.back() = matmul(pool.back(), tanh(b));
+        break;
       case 9: pool.push_back(softmax(a, -1)); break;
       case 10: pool.push_back(relu(a) - 0.1 * b); break;
       case 11: pool.push_back(a - a.mean({0}, true)); break;
@@ -339,14 +353,44 @@ TEST(Gradcheck, NeverAccusesARightGradient) {
     const double scale = std::pow(10., random.uniform(-3, 2));
     Tensors in;
     for (int k = 0; k < 2; k++) in.push_back(values(random.randn(shape.numel()), shape) * scale);
-    const auto report = gradcheck([&](const Tensors& x) { return composition(x, seed); }, in, {.order = 1 + (seed % 5 == 0)});
-    ASSERT_EQ(report.diagnosis().kind, Finding::None) << "seed " << seed << ", scale " << scale << "\n" << report.str();
+    const auto report =
+        gradcheck([&](const Tensors& x) { return composition(x, seed); }, in, {.order = 1 + (seed % 5 == 0)});
+    ASSERT_EQ(report.diagnosis().kind, Finding::None) << "seed " << seed << ", scale " << scale << "\n"
+                                                      << report.str();
     proved += report.ok();
     for (const auto& x : report.inputs) elements += x.count(Verdict::Right);
   }
   // A check that can tell nothing would accuse nobody either.
   EXPECT_GE(proved, 590);
   EXPECT_GT(elements, 20'000);
+}
+
+TEST(Gradcheck, NeverPassesAWrongGradient) {
+  int64_t planted = 0;
+  for (int64_t seed = 0; seed < 400; seed++) {
+    NumpyRandom random = numpy_random(20'000 + seed);
+    const Shape shape{random.randint(2, 4), random.randint(2, 4)};
+    Tensors in;
+    for (int k = 0; k < 2; k++) in.push_back(values(random.randn(shape.numel()), shape).requires_grad_());
+    const auto f = [&](const Tensors& x) { return sin(composition(x, seed)).sum(); };
+    Tensors g = grad({f(in)}, in, {}, {.allow_unused = true});
+    const auto k = static_cast<size_t>(random.randint(0, 2));
+    if (!g[k].defined()) continue;
+    const double size = abs(g[k]).sum().item() / static_cast<double>(g[k].numel());
+    if (size < 1e-6) continue;
+    switch (random.randint(0, 4)) {
+      case 0: g[k] = -g[k]; break;
+      case 1: g[k] = g[k] * 1.01; break;
+      case 2: g[k] = g[k] + values(random.randn(shape.numel()), shape) * size * 0.01; break;
+      default: g[k].select(0, 0).select(0, 1).add_(size * 0.01); break;
+    }
+    Tensors claims(2);
+    claims[k] = g[k];
+    const auto report = check_gradient(f, in, claims);
+    EXPECT_FALSE(report) << "seed " << seed << "\n" << report.str();
+    planted++;
+  }
+  EXPECT_GT(planted, 250);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include <common/training.h>
+#include <common/planar.h>
 #include <gradus/autograd/check/gradcheck.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
@@ -26,29 +26,24 @@ struct Settings {
   Dtype dtype = kFloat64;
 };
 
-/// The tutorial's network on some data, as examples/04_planar.cpp makes it.
+/// The tutorial's network and its data.
 struct Planar {
   Settings settings;
   Tensor x, y;
-  nn::Sequential network;
+  PlanarNetwork network;
 
   Planar(const Dataset& data, Settings s)
       : settings(std::move(s)),
         x(inputs(data, settings.dtype)),
         y(labels(data, settings.dtype)),
-        network(make_network({2, settings.hidden, 1}, settings.activation, settings.dtype)) {
-    init_as_numpy(network, 2, [](double r, double) { return r * 0.01; });
-  }
-  Tensor predict() const { return settings.output == "tanh" ? tanh(network(x)) : sigmoid(network(x)); }
-  Tensor cost() const {
-    return settings.output == "tanh" ? cost_as_printed(network(x), y) : binary_cross_entropy(predict(), y);
-  }
+        network(settings.hidden, settings.activation, settings.output, settings.dtype) {}
+  Tensor cost() const { return network.cost(x, y); }
   CostCurve train() {
     return examples::train(
         nn::parameters(network), [this] { return cost(); },
         {.optimizer = settings.optimizer, .lr = settings.lr, .iterations = settings.iterations});
   }
-  double right() const { return accuracy(predict(), y); }
+  double right() const { return accuracy(network(x), y); }
 
   /// All parameters, or their gradients, in the tutorial's order: W1, b1, W2, b2.
   Numbers values() {
@@ -250,6 +245,7 @@ TEST(Planar, WeightDecayKeepsWeightsSmall) {
 }
 
 TEST(Planar, UnknownNamesAreRefused) {
+  EXPECT_THROW(PlanarNetwork(4, "tanh", "relu", kFloat64), Error);
   EXPECT_THROW(make_network({2, 4, 1}, "gelu", kFloat64), Error);
   EXPECT_THROW(make_network({2}, "tanh", kFloat64), Error);
   EXPECT_THROW(train({}, [] { return Tensor(); }, {.optimizer = "newton", .lr = 1, .iterations = 1}), Error);

@@ -57,9 +57,10 @@ class Examination {
 
   Diagnosis run() {
     using Test = std::optional<Diagnosis> (Examination::*)();
-    constexpr Test tests[] = {&Examination::zero,      &Examination::factor,     &Examination::transposed,
-                              &Examination::swapped,   &Examination::derivative, &Examination::weight_decay,
-                              &Examination::localised, &Examination::one_row_of_result};
+    constexpr Test tests[] = {&Examination::zero,       &Examination::factor,
+                              &Examination::transposed, &Examination::swapped,
+                              &Examination::derivative, &Examination::weight_decay,
+                              &Examination::localised,  &Examination::one_row_of_result};
     if (!elements_.empty())
       for (Test test : tests)
         if (auto d = (this->*test)()) return *d;
@@ -81,10 +82,13 @@ class Examination {
       cs += a * a;
       ns += e->numeric * e->numeric;
     }
-    return cs + ns == 0 ? 0 : std::sqrt(difference) / (std::sqrt(cs) + std::sqrt(ns));
+    const double mismatch = cs + ns == 0 ? 0 : std::sqrt(difference) / (std::sqrt(cs) + std::sqrt(ns));
+    if (mismatch > 1e-3) return {};
+    return mismatch;
   }
   double analytic(size_t row, size_t element) const { return me_.analytic[row * n_ + element]; }
-  std::optional<Diagnosis> found(Finding kind, const Correction& c, const std::function<std::string()>& text) const {
+  std::optional<Diagnosis> found(Finding kind, const Correction& c,
+                                 const std::function<std::string()>& text) const {
     const auto mismatch = explains(c);
     if (!mismatch) return {};
     return Diagnosis{kind, fmt::format("{}; corrected, it matches to {:.1e}", text(), *mismatch), *mismatch};
@@ -92,12 +96,15 @@ class Examination {
 
   std::optional<Diagnosis> zero() {
     if (largest_analytic_ <= negligible())
-      return Diagnosis{Finding::NotConnected,
-                       fmt::format("the gradient is zero, but f changes with {} (by up to {:.6g} per unit): it is not connected",
-                                   in_.name, largest_numeric_)};
+      return Diagnosis{
+          Finding::NotConnected,
+          fmt::format(
+              "the gradient is zero, but f changes with {} (by up to {:.6g} per unit): it is not connected",
+              in_.name, largest_numeric_)};
     if (largest_numeric_ <= negligible())
-      return Diagnosis{Finding::NotUsed, fmt::format("the gradient is up to {:.6g}, but f does not change with {}",
-                                                     largest_analytic_, in_.name)};
+      return Diagnosis{Finding::NotUsed,
+                       fmt::format("the gradient is up to {:.6g}, but f does not change with {}",
+                                   largest_analytic_, in_.name)};
     return {};
   }
 
@@ -111,10 +118,15 @@ class Examination {
       nonzero += std::abs(e->numeric) > negligible();
     }
     const double c = an / aa;
-    if (std::abs(c - 1) < 1e-4 || !explains([&](size_t r, size_t j) { return c * analytic(r, j); })) return {};
+    if (std::abs(c - 1) < 1e-4 || !explains([&](size_t r, size_t j) { return c * analytic(r, j); }))
+      return {};
     const auto is = [&](double wanted) { return std::abs(c - wanted) <= 1e-5 * std::abs(wanted); };
-    const auto with = [&](double exact) { return [this, exact](size_t r, size_t j) { return exact * analytic(r, j); }; };
-    if (is(-1)) return found(Finding::Sign, with(-1), [&] { return "the sign is flipped: numeric / gradient = -1 everywhere"; });
+    const auto with = [&](double exact) {
+      return [this, exact](size_t r, size_t j) { return exact * analytic(r, j); };
+    };
+    if (is(-1))
+      return found(Finding::Sign, with(-1),
+                   [&] { return "the sign is flipped: numeric / gradient = -1 everywhere"; });
 
     const std::string sign = c < 0 ? "the sign is flipped and " : "";
     const auto size = [&](const std::string& of, int64_t s) -> std::optional<Diagnosis> {
@@ -124,13 +136,15 @@ class Examination {
         const char* twice = power == 2 ? " squared" : "";
         if (is(std::copysign(by, c)))
           return found(Finding::Size, with(std::copysign(by, c)), [&] {
-            return fmt::format("{}off by {}{} = {}: the gradient is {} times too small. {}", sign, s, twice, of, by,
+            return fmt::format("{}off by {}{} = {}: the gradient is {} times too small. {}", sign, s, twice,
+                               of, by,
                                power == 1 ? "Divided by it once too often, or a mean where a sum belongs?"
                                           : "Divided by it twice too often?");
           });
         if (is(std::copysign(1 / by, c)))
           return found(Finding::Size, with(std::copysign(1 / by, c)), [&] {
-            return fmt::format("{}off by {}{} = {}: the gradient is {} times too large. {}", sign, s, twice, of, by,
+            return fmt::format("{}off by {}{} = {}: the gradient is {} times too large. {}", sign, s, twice,
+                               of, by,
                                power == 1 ? "Is the division by it missing, or a sum where a mean belongs?"
                                           : "Multiplied by it instead of divided?");
           });
@@ -174,12 +188,14 @@ class Examination {
       bool same = true;
       for (const GradcheckElement* e : elements_) {
         const double n = other.numeric[static_cast<size_t>(e->output) * n_ + static_cast<size_t>(e->input)];
-        same = same && std::abs(n - e->analytic) <= 4 * (tolerance(n, e->analytic, scale_, all_.atol, all_.rtol) + e->doubt);
+        same = same && std::abs(n - e->analytic) <=
+                           4 * (tolerance(n, e->analytic, scale_, all_.atol, all_.rtol) + e->doubt);
       }
       if (!same) continue;
       const bool both = explains([&](size_t r, size_t j) { return other.analytic[r * n_ + j]; }).has_value();
       return Diagnosis{Finding::Swapped,
-                       both ? fmt::format("swapped: the gradients of {} and {} are exchanged", in_.name, other.checked->name)
+                       both ? fmt::format("swapped: the gradients of {} and {} are exchanged", in_.name,
+                                          other.checked->name)
                             : fmt::format("this is the gradient of {}", other.checked->name),
                        both ? 0.0 : 1.0};
     }
@@ -229,11 +245,13 @@ class Examination {
       const std::string& name = other.checked->name;
       quantity(name, other.values, itself);
       quantity(fmt::format("tanh({})", name), other.values, [](double v) { return std::tanh(v); });
-      quantity(fmt::format("sigmoid({})", name), other.values, [](double v) { return 1 / (1 + std::exp(-v)); });
+      quantity(fmt::format("sigmoid({})", name), other.values,
+               [](double v) { return 1 / (1 + std::exp(-v)); });
     }
     if (all_.result_shape == in_.shape) quantity("the result", all_.result, itself);
 
-    const auto fits = [&](const Derivative& above, const Quantity& u, const Derivative& below, const Quantity& v) {
+    const auto fits = [&](const Derivative& above, const Quantity& u, const Derivative& below,
+                          const Quantity& v) {
       double low = std::numeric_limits<double>::infinity(), high = -low;
       for (size_t j : at) {
         const double r = above.at(u.u[j]) / below.at(v.u[j]);
@@ -241,12 +259,14 @@ class Examination {
         low = std::min(low, r);
         high = std::max(high, r);
       }
-      if (high - low <= 1e-3 * std::max(std::abs(high), std::abs(low))) return false;  // no better than a constant
-      return explains([&](size_t row, size_t j) { return analytic(row, j) * above.at(u.u[j]) / below.at(v.u[j]); })
+      if (high - low <= 1e-3 * std::max(std::abs(high), std::abs(low)))
+        return false;  // no better than a constant
+      return explains(
+                 [&](size_t row, size_t j) { return analytic(row, j) * above.at(u.u[j]) / below.at(v.u[j]); })
           .has_value();
     };
-    const auto report = [&](const Derivative& above, const Quantity& u, const Derivative& below, const Quantity& v,
-                            const std::string& text) {
+    const auto report = [&](const Derivative& above, const Quantity& u, const Derivative& below,
+                            const Quantity& v, const std::string& text) {
       return found(
           Finding::Derivative,
           [&](size_t row, size_t j) { return analytic(row, j) * above.at(u.u[j]) / below.at(v.u[j]); },
@@ -256,22 +276,30 @@ class Examination {
     for (const Quantity& u : quantities)
       for (const Derivative& d : kDerivatives) {
         if (fits(d, u, one, u))
-          return report(d, u, one, u, fmt::format("numeric / gradient = {} with u = {}: {} is missing", d.formula, u.name, d.what));
+          return report(
+              d, u, one, u,
+              fmt::format("numeric / gradient = {} with u = {}: {} is missing", d.formula, u.name, d.what));
         if (fits(one, u, d, u))
-          return report(one, u, d, u, fmt::format("numeric / gradient = 1 / ({}) with u = {}: {} should not be in it", d.formula, u.name, d.what));
+          return report(one, u, d, u,
+                        fmt::format("numeric / gradient = 1 / ({}) with u = {}: {} should not be in it",
+                                    d.formula, u.name, d.what));
       }
     for (const Quantity& u : quantities)
       for (const Derivative& right : kDerivatives)
         for (const Derivative& wrong : kDerivatives)
           if (&right != &wrong && fits(right, u, wrong, u))
-            return report(right, u, wrong, u,
-                          fmt::format("numeric / gradient = ({}) / ({}) with u = {}: the gradient holds {} where {} belongs",
-                                      right.formula, wrong.formula, u.name, wrong.what, right.what));
+            return report(
+                right, u, wrong, u,
+                fmt::format(
+                    "numeric / gradient = ({}) / ({}) with u = {}: the gradient holds {} where {} belongs",
+                    right.formula, wrong.formula, u.name, wrong.what, right.what));
     for (const Quantity& u : quantities)
       for (const Quantity& v : quantities)
         for (const Derivative& d : kDerivatives)
           if (&u != &v && fits(d, u, d, v))
-            return report(d, u, d, v, fmt::format("{}, {}, is taken at u = {} instead of u = {}", d.what, d.formula, v.name, u.name));
+            return report(d, u, d, v,
+                          fmt::format("{}, {}, is taken at u = {} instead of u = {}", d.what, d.formula,
+                                      v.name, u.name));
     return {};
   }
 
@@ -287,8 +315,7 @@ class Examination {
     if (elements_.size() < 3 || xx == 0) return {};
     const double c = xd / xx;
     return found(
-        Finding::WeightDecay,
-        [&](size_t r, size_t j) { return analytic(r, j) - c * me_.values[j]; },
+        Finding::WeightDecay, [&](size_t r, size_t j) { return analytic(r, j) - c * me_.values[j]; },
         [&] {
           return fmt::format("off by {:.6g} times {} itself: weight decay counted {}", c, in_.name,
                              c > 0 ? "once too often" : "once too little");
@@ -298,12 +325,14 @@ class Examination {
   /// Wrong at one element, or at one index of a dim, and right elsewhere.
   std::optional<Diagnosis> localised() {
     std::set<int64_t> wrong, right;
-    for (const GradcheckElement* e : elements_) (e->verdict == Verdict::Wrong ? wrong : right).insert(e->input);
+    for (const GradcheckElement* e : elements_)
+      (e->verdict == Verdict::Wrong ? wrong : right).insert(e->input);
     for (int64_t j : wrong) right.erase(j);
     if (wrong.empty() || right.empty()) return {};
     if (wrong.size() == 1)
-      return Diagnosis{Finding::OneElement, fmt::format("wrong at the single element {} of {} and right at the other {} checked",
-                                                        unravel(*wrong.begin(), in_.shape), in_.name, right.size())};
+      return Diagnosis{Finding::OneElement,
+                       fmt::format("wrong at the single element {} of {} and right at the other {} checked",
+                                   unravel(*wrong.begin(), in_.shape), in_.name, right.size())};
     for (int d = 0; d < in_.shape.rank(); d++) {
       const int64_t index = unravel(*wrong.begin(), in_.shape)[d];
       bool only = true, outside = true;
@@ -332,8 +361,8 @@ class Examination {
       }
       if (only && kept.size() == 1)
         return Diagnosis{Finding::MissingSum,
-                         fmt::format("only index {} along {} counts: is the sum over it missing?", *kept.begin(),
-                                     dim_of("the result", d, outputs.rank()))};
+                         fmt::format("only index {} along {} counts: is the sum over it missing?",
+                                     *kept.begin(), dim_of("the result", d, outputs.rank()))};
     }
     return {};
   }
@@ -345,12 +374,15 @@ class Examination {
       aa += e->analytic * e->analytic;
       nn += e->numeric * e->numeric;
     }
-    if (aa == 0 || nn == 0) return {Finding::Unknown, "wrong along a random direction through all elements", 1};
+    if (aa == 0 || nn == 0)
+      return {Finding::Unknown, "wrong along a random direction through all elements", 1};
     if (elements_.size() == 1)
       return {Finding::Unknown, fmt::format("wrong: numeric / gradient = {:.6g}", an / aa), 1};
-    return {Finding::Unknown, fmt::format("wrong, and none of the usual mistakes; the cosine between the gradient and the "
-                                          "numeric one is {:.6f}, the ratio of their lengths {:.6g}",
-                                          an / std::sqrt(aa * nn), std::sqrt(nn / aa)), 1};
+    return {Finding::Unknown,
+            fmt::format("wrong, and none of the usual mistakes; the cosine between the gradient and the "
+                        "numeric one is {:.6f}, the ratio of their lengths {:.6g}",
+                        an / std::sqrt(aa * nn), std::sqrt(nn / aa)),
+            1};
   }
 
   const Evidence& all_;

@@ -10,12 +10,13 @@ namespace gradus {
 struct GradcheckOptions {
   /// 2 checks also the gradient's gradient, with respect to the inputs and the incoming gradient; and so on.
   int order = 1;
-  /// The step of the central differences, times max(1, |x|); 2 eps is taken as well, and others where they disagree.
+  /// The step of the central differences, times max(1, |x|); 2 eps is taken as well, and others where they
+  /// disagree.
   double eps = 1e-5;
   /// An element is right where |a - n| <= rtol max(|a|, |n|) + atol min(1, the input's largest derivative).
   double atol = 1e-7, rtol = 1e-5;
-  /// Results and inputs with more derivatives than this are checked by random projections, a random part of the
-  /// elements, and random directions; an error that shows along a direction only is hunted down.
+  /// Results and inputs with more derivatives than this are checked by random projections, a random part of
+  /// the elements, and random directions; an error that shows along a direction only is hunted down.
   int64_t max_elements = 4096;
   /// What the inputs are called in the report.
   std::vector<std::string> names = {};
@@ -28,21 +29,23 @@ struct GradcheckOptions {
 /// Parameters by name.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
-/// Compares the gradients that autograd gives for f with central differences: all of the Jacobian for small f.
+/// Compares the gradients that autograd gives for f with central differences: all of the Jacobian for small
+/// f.
 ///
-/// The inputs that require grad are checked; if none does, all floating ones. They must be float64 (DtypeError).
-/// f runs on copies of the inputs, of the same layout, again and again: it must give the same value for the same inputs.
-/// Nothing to compare (no input, no element, a NaN) is not a pass: the report then says why.
+/// The inputs that require grad are checked; if none does, all floating ones. They must be float64
+/// (DtypeError). f runs on copies of the inputs, of the same layout, again and again: it must give the same
+/// value for the same inputs. Nothing to compare (no input, no element, a NaN) is not a pass: the report then
+/// says why.
 GradcheckReport gradcheck(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs,
                           const GradcheckOptions& options = {});
 
-/// The same for a loss of one element with respect to a model's parameters, which are moved in place, one by one, and
-/// put back. A leaf that the loss reaches and that is not among the parameters is a mistake.
+/// The same for a loss of one element with respect to a model's parameters, which are moved in place, one by
+/// one, and put back. A leaf that the loss reaches and that is not among the parameters is a mistake.
 GradcheckReport gradcheck(const std::function<Tensor()>& loss, const NamedTensors& parameters,
                           const GradcheckOptions& options = {});
 
-/// Compares gradients that somebody claims for f, of one element, with central differences; autograd is not used.
-/// An undefined claim is not checked.
+/// Compares gradients that somebody claims for f, of one element, with central differences; autograd is not
+/// used. An undefined claim is not checked.
 GradcheckReport check_gradient(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs,
                                const Tensors& claimed_gradients, const GradcheckOptions& options = {});
 
@@ -60,14 +63,16 @@ constexpr int tensor_arity() {
     return 0;
 }
 template <class F>
-concept FunctionOfTensors = tensor_arity<F>() > 0;
+concept FunctionOfTensors = tensor_arity<F>()
+> 0;
 
 template <class F>
 std::function<Tensor(const Tensors&)> over_tensors(const F& f, size_t given) {
   constexpr size_t n = tensor_arity<F>();
   if (given != n) fail("gradcheck: {} inputs for a function of {}", given, n);
   return [&f](const Tensors& x) {
-    return [&]<size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }(std::make_index_sequence<n>{});
+    return [&]<size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }
+    (std::make_index_sequence<n>{});
   };
 }
 

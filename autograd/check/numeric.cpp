@@ -29,7 +29,7 @@ Stencil evaluate(const Values& f, size_t expected, Line& line, double h) {
   return s;
 }
 
-/// The fourth difference of function i; noise of variance 1 gives it the variance 1 + 16 + 36 + 16 + 1.
+/// The fourth difference of function i; noise of variance 1 gives it the variance 1 + 16 + 36 + 16 + 1 = 70.
 double fourth_difference(const Stencil& s, double y0, size_t i) {
   return s.y[2][i] - 4 * s.y[0][i] + 6 * y0 - 4 * s.y[1][i] + s.y[3][i];
 }
@@ -38,26 +38,23 @@ Slope slope(const Stencil& s, double y0, size_t i, double precision) {
   double y[4];
   for (int k = 0; k < 4; k++) y[k] = s.y[k][i];
   const double d1 = (y[0] - y[1]) / (s.t[0] - s.t[1]), d2 = (y[2] - y[3]) / (s.t[2] - s.t[3]);
-  // One-sided slopes differ in proportion to the step where f is smooth, and by the same amount, the jump of the
-  // slope, where it has a kink: then this is half of it.
+  // One-sided slopes differ in proportion to the step where f is smooth, and by the same amount, the jump of
+  // the slope, where it has a kink: then this is half of it.
   const double jump = std::abs(fourth_difference(s, y0, i)) / (4 * s.h), spread = std::abs(d1 - d2);
   double size = std::max(1.0, std::abs(y0));  // of what the value is computed from, as far as can be told
   for (double v : y) size = std::max(size, std::abs(v));
-  const double rounding = 8 * precision * size / s.h, doubt = spread + jump + rounding;
+  const double rounding = 16 * precision * size / s.h, doubt = 2 * spread + jump + rounding;
   if (!std::isfinite(doubt))
     return {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), false};
-  return {d1 + (d1 - d2) / 3, doubt, jump > spread + 4 * rounding};
+  return {d1 + (d1 - d2) / 3, doubt, jump > spread + 2 * rounding};
 }
 
-/// The noise of the values of function i, measured on small steps.
-double noise_of(std::span<const Stencil> small, std::span<const Stencil> large, double y0, size_t i) {
-  double noise = 0;
+/// Values that repeat on small steps are rounded to some grid, finer than which nothing is seen: its width,
+/// or 0.
+double grid_of(std::span<const Stencil> small, std::span<const Stencil> large, double y0, size_t i) {
   std::vector<double> values = {y0};
-  for (const Stencil& s : small) {
-    noise = std::max(noise, std::abs(fourth_difference(s, y0, i)) / std::sqrt(70.0));
+  for (const Stencil& s : small)
     for (const auto& y : s.y) values.push_back(y[i]);
-  }
-  // Values that repeat are rounded to some grid, finer than which nothing is seen.
   std::sort(values.begin(), values.end());
   double grid = std::numeric_limits<double>::infinity();
   bool repeated = false;
@@ -73,7 +70,7 @@ double noise_of(std::span<const Stencil> small, std::span<const Stencil> large, 
         if (y[i] != y0) grid = std::min(grid, std::abs(y[i] - y0));
     repeated = grid < 1e-12;
   }
-  return std::isfinite(noise) ? std::max(noise, repeated ? grid : 0) : 0;
+  return repeated ? grid : 0;
 }
 
 }  // namespace
@@ -99,7 +96,8 @@ double Line::step(double eps) const {
   return eps * std::max(1.0, std::sqrt(squares / static_cast<double>(start_.size())));
 }
 
-std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h, double precision) {
+std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
+                          double precision) {
   const Stencil s = evaluate(f, at_start.size(), line, h);
   std::vector<Slope> found;
   for (size_t i = 0; i < at_start.size(); i++) found.push_back(slope(s, at_start[i], i, precision));
@@ -115,11 +113,18 @@ std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_st
   const std::span<const Stencil> all = stencils;
   std::vector<Slope> best;
   for (size_t i = 0; i < at_start.size(); i++) {
-    const double noise = noise_of(all.first(kSmall), all.subspan(kSmall), at_start[i], i);
-    Slope least{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), false};
+    const double y0 = at_start[i];
+    double noise = grid_of(all.first(kSmall), all.subspan(kSmall), y0, i);
+    Slope least{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                slope(stencils[0], y0, i, precision).kink};
     for (const Stencil& s : stencils) {
-      Slope found = slope(s, at_start[i], i, precision);
+      Slope found = slope(s, y0, i, precision);
       found.doubt += 4 * noise / s.h;
+      // Of a smooth function this shrinks with the step; where the smallest does not resolve f, larger ones
+      // mislead.
+      const double rough = std::abs(fourth_difference(s, y0, i)) / std::sqrt(70.0);
+      if (&s == &stencils[0] && rough > 1e-6 * std::max(1.0, std::abs(y0))) break;
+      noise = std::max(noise, rough);
       if (found.doubt < least.doubt) least = found;
     }
     best.push_back(least);

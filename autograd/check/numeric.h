@@ -5,8 +5,8 @@
 
 namespace gradus {
 
-/// A line through a float64 tensor's values, x + t u, along which the tensor is moved in place; it is put back when
-/// the Line ends.
+/// A line through a float64 tensor's values, x + t u, along which the tensor is moved in place; it is put
+/// back when the Line ends.
 class Line {
  public:
   /// Moves the given elements (row-major positions), by u each.
@@ -35,12 +35,14 @@ struct Slope {
 /// Several functions at once: the elements of a result.
 using Values = std::function<std::vector<double>()>;
 
-/// d(values)/dt at the line's start by central differences with steps h and 2h, joined by Richardson's extrapolation:
-/// (4 D(h) - D(2h)) / 3. The doubt is how far the two disagree, half the jump of the slope where there is a kink, and
-/// rounding of relative size `precision`. A value that is not finite leaves a NaN in infinite doubt.
-std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h, double precision);
-/// The same at steps from h/256 to 256h: for each function the least doubtful. Noisy slopes may agree by chance: the
-/// noise of the values is measured on the smallest steps, and doubts count it.
+/// d(values)/dt at the line's start by central differences with steps h and 2h, joined by Richardson's
+/// extrapolation: (4 D(h) - D(2h)) / 3. The doubt is how far the two disagree, half the jump of the slope
+/// where there is a kink, and rounding of relative size `precision`. A value that is not finite leaves a NaN
+/// in infinite doubt.
+std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
+                          double precision);
+/// The same at steps from h/256 to 256h: for each function the least doubtful. Noisy slopes may agree by
+/// chance: the noise of the values is measured on the smallest steps, and doubts count it.
 std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
                                double precision);
 

@@ -40,7 +40,8 @@ Tensor dense(const GradcheckInput& in, double (*of)(const GradcheckElement&)) {
 /// The column's texts padded to one width; counted in characters, not bytes.
 void pad(std::vector<std::string>& column) {
   const auto width = [](const std::string& s) {
-    return std::count_if(s.begin(), s.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+    return std::count_if(s.begin(), s.end(),
+                         [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
   };
   std::ptrdiff_t widest = 0;
   for (const auto& s : column) widest = std::max(widest, width(s));
@@ -90,7 +91,8 @@ double GradcheckElement::relative_error() const {
 }
 
 int64_t GradcheckInput::count(Verdict v) const {
-  return std::count_if(elements.begin(), elements.end(), [&](const GradcheckElement& e) { return e.verdict == v; });
+  return std::count_if(elements.begin(), elements.end(),
+                       [&](const GradcheckElement& e) { return e.verdict == v; });
 }
 
 double GradcheckInput::error() const {
@@ -109,8 +111,12 @@ const GradcheckElement* GradcheckInput::worst() const {
   return worst;
 }
 
-Shape GradcheckInput::index(const GradcheckElement& e) const { return e.input < 0 ? Shape() : detail::unravel(e.input, shape); }
-Shape GradcheckInput::output_index(const GradcheckElement& e) const { return detail::unravel(e.output, outputs); }
+Shape GradcheckInput::index(const GradcheckElement& e) const {
+  return e.input < 0 ? Shape() : detail::unravel(e.input, shape);
+}
+Shape GradcheckInput::output_index(const GradcheckElement& e) const {
+  return detail::unravel(e.output, outputs);
+}
 
 Tensor GradcheckInput::analytic() const {
   return dense(*this, [](const GradcheckElement& e) { return e.analytic; });
@@ -123,7 +129,8 @@ Tensor GradcheckInput::ratio() const {
 }
 
 bool GradcheckReport::ok() const {
-  return reason.empty() && !inputs.empty() && std::all_of(inputs.begin(), inputs.end(), [](const auto& in) { return in.ok(); });
+  return reason.empty() && !inputs.empty() &&
+         std::all_of(inputs.begin(), inputs.end(), [](const auto& in) { return in.ok(); });
 }
 
 double GradcheckReport::error() const {
@@ -164,8 +171,9 @@ std::string GradcheckReport::str() const {
     if (worst && worst->input < 0)
       at = "random direction";
     else if (worst)
-      at = in.outputs.numel() == 1 ? in.index(*worst).str()
-                                   : fmt::format("d {}/d {}", in.output_index(*worst).str(), in.index(*worst).str());
+      at = in.outputs.numel() == 1
+               ? in.index(*worst).str()
+               : fmt::format("d {}/d {}", in.output_index(*worst).str(), in.index(*worst).str());
     const std::string row[] = {in.order == 1 ? in.name : fmt::format("{} (order {})", in.name, in.order),
                                in.shape.str(),
                                fmt::format("{}{}", in.elements.size(), in.complete ? "" : " sampled"),

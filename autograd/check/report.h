@@ -86,8 +86,8 @@ struct GradcheckInput {
   Shape index(const GradcheckElement& e) const;
   Shape output_index(const GradcheckElement& e) const;
 
-  /// The derivatives as one tensor of shape [*shape] where the result has one element, else [*outputs, *shape]; NaN
-  /// where an element was not checked.
+  /// The derivatives as one tensor of shape [*shape] where the result has one element, else [*outputs,
+  /// *shape]; NaN where an element was not checked.
   Tensor analytic() const;
   Tensor numeric() const;
   /// numeric / analytic: the factor that is missing, element by element.

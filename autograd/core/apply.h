@@ -178,10 +178,8 @@ void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<
 
 }  // namespace detail
 
-inline const Edge& edge_of(const Tensor& x) {
-  static const Edge none;
-  return x.defined() ? x.edge() : none;
-}
+inline const Edge kNoEdge;
+inline const Edge& edge_of(const Tensor& x) { return x.defined() ? x.edge() : kNoEdge; }
 
 /// Computes op(x…) and records it if gradients are wanted. An undefined tensor stands for a missing input.
 template <class Op, class... X>

@@ -8,13 +8,12 @@ namespace {
 
 constexpr int64_t kSummarizeAbove = 1000, kEdgeItems = 3;
 
-/// How all numbers of one tensor are written: integers with a point, fixed, or scientific.
+/// How all floating numbers of one tensor are written: integers with a point, fixed, or scientific.
 struct Style {
-  bool floating = false, integral = true, scientific = false;
+  bool integral = true, scientific = false;
 
   std::string operator()(double v) const {
     if (!std::isfinite(v)) return std::isnan(v) ? "nan" : v > 0 ? "inf" : "-inf";
-    if (!floating) return fmt::format("{}", static_cast<int64_t>(v));
     if (scientific) return fmt::format("{:.4e}", v);
     return integral ? fmt::format("{:.0f}.", v) : fmt::format("{:.4f}", v);
   }
@@ -23,16 +22,16 @@ struct Style {
 class Printer {
  public:
   explicit Printer(const Tensor& x) : x_(x), short_(x.numel() > kSummarizeAbove) {
-    style_.floating = is_floating(x.dtype());
     double low = INFINITY, high = 0;
-    visit(0, Shape(), [&](double v) {
+    visit(0, Shape(), [&](const Shape& index) {
+      const double v = x_.at(index);
       if (!std::isfinite(v)) return;
       style_.integral &= v == std::floor(v);
       if (v != 0) low = std::min(low, std::abs(v));
       high = std::max(high, std::abs(v));
     });
     style_.scientific = high >= 1e8 || (!style_.integral && (high / low > 1000 || low < 1e-4));
-    visit(0, Shape(), [&](double v) { width_ = std::max(width_, style_(v).size()); });
+    visit(0, Shape(), [&](const Shape& index) { width_ = std::max(width_, number(index).size()); });
   }
 
   std::string text() const { return "tensor(" + block(0, Shape()) + suffix() + ")"; }
@@ -41,7 +40,7 @@ class Printer {
   bool skips(int64_t i, int64_t n) const { return short_ && n > 2 * kEdgeItems && i == kEdgeItems; }
   template <class F>
   void visit(int dim, const Shape& index, F&& f) const {
-    if (dim == x_.shape().rank()) return f(x_.at(index));
+    if (dim == x_.shape().rank()) return f(index);
     for (int64_t i = 0, n = x_.shape()[dim]; i < n; i++) {
       if (skips(i, n)) i = n - kEdgeItems;
       Shape next = index;
@@ -49,13 +48,15 @@ class Printer {
       visit(dim + 1, next, f);
     }
   }
-  std::string number(double v) const {
-    if (x_.dtype() == kBool) return v != 0 ? "true" : "false";
-    const std::string s = style_(v);
-    return x_.dim() ? std::string(width_ - s.size(), ' ') + s : s;
+  std::string number(const Shape& index) const {
+    if (x_.dtype() == kBool) return x_.at<bool>(index) ? "true" : "false";
+    return is_floating(x_.dtype()) ? style_(x_.at(index)) : fmt::format("{}", x_.at<int64_t>(index));
   }
   std::string block(int dim, const Shape& index) const {
-    if (dim == x_.shape().rank()) return number(x_.at(index));
+    if (dim == x_.shape().rank()) {
+      const std::string s = number(index);
+      return std::string(width_ - s.size(), ' ') + s;
+    }
     const bool innermost = dim + 1 == x_.shape().rank();
     const std::string indent(static_cast<size_t>(8 + dim), ' ');
     std::string s = "[";

@@ -108,7 +108,8 @@ Tensor& Tensor::requires_grad_(bool on) {
 Tensor Tensor::grad() const { return defined_impl().grad; }
 
 void Tensor::set_grad(const Tensor& g) {
-  if (g.defined() && (g.shape() != shape() || g.dtype() != dtype()))
+  const TensorImpl& x = defined_impl();
+  if (g.defined() && (g.shape() != x.layout.shape || g.dtype() != x.dtype))
     fail<ShapeError>("set_grad: a gradient of {} {} does not fit a tensor of {} {}", g.dtype(), g.shape(), dtype(), shape());
   // backward() adds to it in place, which an expanded tensor does not allow.
   impl_->grad = g.defined() && g.layout().overlaps() ? g.clone() : g;

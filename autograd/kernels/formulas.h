@@ -91,7 +91,7 @@ struct Sqrt {
 struct Rsqrt {
   static constexpr auto name = "rsqrt";
   template <class T> constexpr T value(T x) const { return 1 / sqrt(x); }
-  template <class T> constexpr T vjp(In<0>, T, T y, T g) const { return -0.5 * g * (y * y * y); }
+  template <class T> constexpr T vjp(In<0>, T, T y, T g) const { return -0.5 * g * y * y * y; }
 };
 
 /// y = e^x        dx = g y

@@ -196,7 +196,7 @@ void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const 
   });
 }
 
-void cumsum(Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
+void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
   const Layout ly(lx.shape);
   const int64_t n = size_along(lx, dim), sx = stride_along(lx, dim), sy = stride_along(ly, dim);
   dispatch(dtype, [&]<class T>(T) {
@@ -204,7 +204,8 @@ void cumsum(Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
       T* const line = static_cast<T*>(y) + to;
       const T* const xs = static_cast<const T*>(x) + from;
       std::conditional_t<std::is_same_v<T, float>, double, T> sum = 0;
-      for (int64_t i = 0; i < n; i++) {
+      for (int64_t k = 0; k < n; k++) {
+        const int64_t i = reverse ? n - 1 - k : k;
         sum = plus<decltype(sum)>(sum, xs[i * sx]);
         line[i * sy] = static_cast<T>(sum);
       }

@@ -26,9 +26,10 @@ Tensor generated(const Shape& shape, Dtype dtype, F f) {
 
 Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*draw)(double*, int64_t)) {
   if (!is_floating(dtype)) fail<DtypeError>("{}: random numbers are floating, not {}", op, dtype);
-  std::vector<double> values(static_cast<size_t>(shape.numel()));
-  (default_generator().*draw)(values.data(), shape.numel());
-  return tensor(values, shape, dtype);
+  Tensor x = make_empty(shape, kFloat64);
+  (default_generator().*draw)(reinterpret_cast<double*>(x.raw()), x.numel());
+  NoGrad no_grad;
+  return x.to(dtype);
 }
 
 }  // namespace

@@ -115,6 +115,20 @@ struct ExtremeIndex {
   }
 };
 
+/// Sums from the first element on, or from the last.
+struct Cumsum {
+  static constexpr auto name = "cumsum";
+  static constexpr auto formula = "y_i = x_0 + … + x_i        dx_i = g_i + … + g_n";
+  int dim;
+  bool reverse;
+  Tensor value(const Tensor& x) const {
+    Tensor y = make_empty(x.shape(), x.dtype());
+    kernels::cumsum(reverse, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    return y;
+  }
+  Tensor vjp(In<0>, const Back& b) const { return apply(Cumsum{dim, !reverse}, b.g()); }
+};
+
 struct Softmax {
   static constexpr auto name = "softmax";
   static constexpr auto formula = "y = eˣ / Σ eˣ        dx = y (g - Σ g y)";
@@ -194,6 +208,10 @@ Tensor argmax(const Tensor& x, int64_t dim, bool keepdim) {
 }
 Tensor argmin(const Tensor& x, int64_t dim, bool keepdim) {
   return std::get<1>(extreme_index("argmin", false, x.detach(), dim, keepdim));
+}
+Tensor cumsum(const Tensor& x, int64_t dim) {
+  const Tensor numbers = is_floating(x.dtype()) ? x : x.to(kInt64);
+  return apply(Cumsum{normalize_dim("cumsum", dim, x.shape().rank()), false}, numbers);
 }
 Tensor softmax(const Tensor& x, int64_t dim) {
   return apply(Softmax{normalize_dim("softmax", dim, x.shape().rank())}, floating(x));

@@ -24,6 +24,8 @@ std::tuple<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim = fals
 /// The int64 index of the largest (smallest) element along dim.
 Tensor argmax(const Tensor& x, int64_t dim, bool keepdim = false);
 Tensor argmin(const Tensor& x, int64_t dim, bool keepdim = false);
+/// y_i = x_0 + … + x_i along dim. Integers and bool are summed in int64.
+Tensor cumsum(const Tensor& x, int64_t dim);
 /// y = eˣ / Σ eˣ along dim, without overflow. Integers are converted to float32.
 Tensor softmax(const Tensor& x, int64_t dim);
 /// y = x - ln Σ eˣ along dim, without overflow.

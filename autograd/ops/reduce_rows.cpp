@@ -80,6 +80,7 @@ std::vector<OpRow> reduce_rows() {
       {"min_dim", "min", with_index<min>, one_dim, false, 2, nothing_to_choose},
       {"argmax", "argmax", index_of<argmax>, one_dim, false, 0, nothing_to_choose},
       {"argmin", "argmin", index_of<argmin>, one_dim, false, 0, nothing_to_choose},
+      {"cumsum", "cumsum", along<cumsum>, one_dim, false, 2, bad_dim},
       {"softmax", "softmax", along<softmax>, one_dim, false, 2, bad_dim},
       {"log_softmax", "log_softmax", along<log_softmax>, one_dim, false, 2, bad_dim},
       {"sum_to", "sum_to",

@@ -276,7 +276,8 @@ Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int
   const auto bound = [n](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + n : at, 0, n); };
   const int64_t first = bound(start), last = end ? bound(*end) : n;
   const int64_t length = last > first ? (last - first - 1) / step + 1 : 0;
-  return apply_view(Slice{i, first, length, step}, *this);
+  // A step that is not taken must not overflow the stride.
+  return apply_view(Slice{i, first, length, length > 1 ? step : 1}, *this);
 }
 
 Tensor Tensor::clone() const { return layout(), apply(Clone{}, *this); }

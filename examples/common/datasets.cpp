@@ -150,8 +150,11 @@ Dataset load_plane(const std::string& name, int64_t samples, int64_t seed) {
 
 Cats load_cats(const std::string& folder) {
   const std::string train = folder + "/train_catvnoncat.h5", test = folder + "/test_catvnoncat.h5";
-  return {load_pictures(train, "train"), load_pictures(test, "test"),
-          read_hdf5_strings(test, "list_classes")};
+  Cats cats{load_pictures(train, "train"), load_pictures(test, "test"),
+            read_hdf5_strings(test, "list_classes")};
+  if (cats.classes.size() != 2)
+    fail<FileError>("load_cats: {}: list_classes must name 2 classes: {}", test, cats.classes.size());
+  return cats;
 }
 
 std::vector<uint8_t> pixels(const Dataset& data, int64_t sample) {

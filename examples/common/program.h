@@ -55,12 +55,12 @@ inline void add_options(CLI::App& app, TutorialOptions& options, const std::stri
   app.add_flag("--quiet", options.quiet, "No costs and no progress bar");
 }
 
-/// main() of a tutorial: reads the options and runs `body`. Returns 2 after bad options and 1 after another
-/// error, with the reason on stderr.
-inline int run(CLI::App& app, int argc, char** argv, const std::function<void()>& body) {
+/// main() of a tutorial: reads the options and runs the tutorial. Returns 2 after bad options and 1 after
+/// another error, with the reason on stderr.
+inline int run_program(CLI::App& app, int argc, char** argv, const std::function<void()>& tutorial) {
   try {
     app.parse(argc, argv);
-    body();
+    tutorial();
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;

@@ -1,6 +1,5 @@
 #include <common/progress.h>
 #include <common/training.h>
-#include <gradus/autograd/engine/custom.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/nn/activation.h>
@@ -73,21 +72,6 @@ void init_as_numpy(nn::Sequential& network, int64_t seed, double (*scale)(double
     for (double& r : w) r = scale(r, static_cast<double>(p.size(1)));
     p.copy_(tensor(w, p.shape(), p.dtype()));
   }
-}
-
-Tensor cost_as_printed(const Tensor& z, const Tensor& y) {
-  return custom(
-      "cost_as_printed", {z, y},
-      [](Context& ctx, const Tensors& in) {
-        ctx.save(in[0]);
-        ctx.save(in[1]);
-        const Tensor a = tanh(in[0]);
-        return -(in[1] * log(a) + (1 - in[1]) * log(1 - a)).mean();
-      },
-      [](const Context& ctx, const Tensor& g) -> Tensors {
-        const Tensor &z = ctx[0], &y = ctx[1];
-        return {g * (tanh(z) - y) / z.numel(), Tensor()};
-      });
 }
 
 double accuracy(const Tensor& a, const Tensor& y) {

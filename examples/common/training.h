@@ -20,11 +20,6 @@ nn::Sequential make_network(const std::vector<int64_t>& sizes, const std::string
 /// are 0.
 void init_as_numpy(nn::Sequential& network, int64_t seed, double (*scale)(double r, double fan_in));
 
-/// The first tutorial's cost of a network that ends in a = tanh(z), as printed: -mean(y ln a + (1 - y) ln(1 -
-/// a)), NaN where an a is below 0. So is its gradient: dz = (a - y) / m, which is that of the network that
-/// ends in a sigmoid.
-Tensor cost_as_printed(const Tensor& z, const Tensor& y);
-
 /// The share of samples that lie on the right side of 1/2.
 double accuracy(const Tensor& a, const Tensor& y);
 

@@ -1,0 +1,71 @@
+#include <gmock/gmock.h>
+#include <gradus/autograd/check/graph.h>
+#include <gradus/gradus.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace gradus {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+/// loss = mean(tanh(x w) · tanh(x w)): two paths meet at the tanh.
+struct Example {
+  Tensor x = ones({3, 2}), w = ones({2, 4}).requires_grad_();
+  Tensor h = tanh(matmul(x, w));
+  Tensor loss = (h * h).mean();
+};
+
+TEST(Graph, NodesComeInBackwardOrderOnceEach) {
+  const Example e;
+  const auto nodes = graph_nodes(e.loss);
+  std::vector<std::string> names;
+  for (const Node* n : nodes) names.push_back(n->name());
+  EXPECT_THAT(names, ElementsAre("mean", "mul", "tanh", "matmul", "leaf"));
+  for (size_t i = 1; i < nodes.size(); i++) EXPECT_GT(nodes[i - 1]->seq(), nodes[i]->seq());
+  EXPECT_THAT(graph_nodes(e.x), IsEmpty());
+}
+
+TEST(Graph, DeepGraphsAreWalkedWithoutRecursion) {
+  Tensor y = ones({1}).requires_grad_();
+  for (int i = 0; i < 200'000; i++) y = y + 1;
+  EXPECT_EQ(graph_nodes(y).size(), 200'001u);
+}
+
+TEST(Graph, ExplainTellsWhereGradientsGo) {
+  const Example e;
+  const auto steps = explain(e.loss, {{"w", e.w}, {"other", ones({1}).requires_grad_()}});
+  ASSERT_EQ(steps.size(), 5u);
+  EXPECT_EQ(steps[0].op, "mean");
+  EXPECT_THAT(steps[0].inputs, ElementsAre(1));
+  EXPECT_THAT(steps[1].inputs, ElementsAre(2, 2));  // both operands of the product
+  EXPECT_THAT(steps[3].outputs, ElementsAre(Shape{3, 4}));
+  EXPECT_THAT(steps[3].inputs, ElementsAre(4));  // x wants no gradient
+  EXPECT_EQ(steps[4].name, "w");
+  EXPECT_THAT(str(steps), HasSubstr("tanh"));
+}
+
+TEST(Graph, DotNamesAndShapesEveryNode) {
+  const Example e;
+  const std::string dot = to_dot(e.loss, {{"the \"w\"", e.w}});
+  EXPECT_THAT(dot, HasSubstr("n0 [label=\"mean\\n[]\", shape=ellipse, peripheries=2];"));
+  EXPECT_THAT(dot, HasSubstr("n4 [label=\"the \\\"w\\\"\\n[2, 4]\", shape=box];"));
+  EXPECT_THAT(dot, HasSubstr("n4 -> n3;"));
+  EXPECT_THAT(dot, testing::StartsWith("digraph gradus {"));
+}
+
+TEST(Graph, GraphvizReadsTheDot) {
+  if (std::system("dot -V >/dev/null 2>&1") != 0) GTEST_SKIP() << "Graphviz is not installed";
+  const Example e;
+  const auto path = std::filesystem::temp_directory_path() / "gradus_graph_test.dot";
+  std::ofstream(path) << to_dot(e.loss, {{"w", e.w}});
+  EXPECT_EQ(std::system(("dot -Tsvg " + path.string() + " >/dev/null").c_str()), 0);
+  std::filesystem::remove(path);
+}
+
+}  // namespace
+}  // namespace gradus
