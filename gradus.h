@@ -1,6 +1,9 @@
 #pragma once
 // All of Gradus that a program uses.
 #include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/check/gradcheck.h>
+#include <gradus/autograd/check/graph.h>
+#include <gradus/autograd/check/report.h>
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/core/tensor.h>
 #include <gradus/autograd/engine/backward.h>
@@ -14,3 +17,17 @@
 #include <gradus/autograd/ops/matmul.h>
 #include <gradus/autograd/ops/pointwise.h>
 #include <gradus/autograd/ops/reduce.h>
+#include <gradus/nn/activation.h>
+#include <gradus/nn/dropout.h>
+#include <gradus/nn/init.h>
+#include <gradus/nn/linear.h>
+#include <gradus/nn/loss.h>
+#include <gradus/nn/module.h>
+#include <gradus/nn/param.h>
+#include <gradus/nn/safetensors.h>
+#include <gradus/nn/sequential.h>
+#include <gradus/nn/visitor.h>
+#include <gradus/optim/adam.h>
+#include <gradus/optim/optimizer.h>
+#include <gradus/optim/rmsprop.h>
+#include <gradus/optim/sgd.h>

@@ -68,7 +68,7 @@ void measure(benchmark::State& state, int64_t elements, F f) {
   using benchmark::Counter;
   const auto each = Counter::kIsIterationInvariantRate | Counter::kInvert;
   state.counters["elements"] = static_cast<double>(elements);
-  state.counters["ns/element"] = Counter(static_cast<double>(elements) * 1e-9, each);
+  state.counters["per_element"] = Counter(static_cast<double>(elements), each);
 }
 
 void measure_forward(benchmark::State& state, const Case& c) {

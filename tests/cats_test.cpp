@@ -1,5 +1,6 @@
 #include <common/file.h>
 #include <common/training.h>
+#include <fmt/format.h>
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/loss.h>
 #include <gradus/nn/linear.h>

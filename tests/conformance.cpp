@@ -4,8 +4,8 @@
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
 
-#include <cmath>
 #include <fmt/format.h>
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <ostream>
@@ -33,14 +33,15 @@ std::string first_difference(const Tensor& got, const Tensor& want, Equal equal)
   const auto a = got.to_vector<T>(), b = want.to_vector<T>();
   for (size_t i = 0; i < a.size(); i++)
     if (!equal(a[i], b[i]))
-      return fmt::format("{}: got {}, want {}", index_text(static_cast<int64_t>(i), want.shape()), a[i], b[i]);
+      return fmt::format("{}: got {}, want {}", index_text(static_cast<int64_t>(i), want.shape()), a[i],
+                         b[i]);
   return {};
 }
 
 using Kind = void (*)(Case&);
 Kind find_kind(const std::string& name) {
   static const std::map<std::string, Kind> kinds = {
-      {"op", run_op_case},       {"script", run_script}, {"optim", run_optimizer},
+      {"op", run_op_case},     {"script", run_script}, {"optim", run_optimizer},
       {"train", run_training}, {"init", run_init},     {"gain", run_gain},
   };
   const auto found = kinds.find(name);
@@ -83,7 +84,8 @@ std::string difference(const Tensor& got, const Tensor& want, double rtol, doubl
   if (got.dtype() != want.dtype()) return fmt::format("got {}, want {}", got.dtype(), want.dtype());
   if (!is_floating(want.dtype()))
     return first_difference<int64_t>(got, want, [](int64_t a, int64_t b) { return a == b; });
-  return first_difference<double>(got, want, [=](double a, double b) { return conformance::close(a, b, rtol, atol); });
+  return first_difference<double>(got, want,
+                                  [=](double a, double b) { return conformance::close(a, b, rtol, atol); });
 }
 
 Case::Case(const Json& spec_, std::filesystem::path folder) : spec(spec_), folder_(std::move(folder)) {
@@ -203,7 +205,8 @@ Counts run_folder(const std::filesystem::path& folder, const Options& options, s
         continue;
       }
       const char* note = spec.contains("convention") ? " (convention)" : "";
-      for (const std::string& failure : c.failures) out << "FAILED " << name << note << ": " << failure << "\n";
+      for (const std::string& failure : c.failures)
+        out << "FAILED " << name << note << ": " << failure << "\n";
     }
   } catch (const Json::exception& e) {
     throw CorpusError(fmt::format("{}: case '{}': {}", path.string(), name, e.what()));

@@ -24,12 +24,13 @@ struct Options {
   bool list_skipped = false;
 };
 
-/// Runs the cases of `folder`. Prints each failure with the first element that differs, and what was skipped and why.
-/// Throws CorpusError for a manifest or an array that is missing or malformed.
+/// Runs the cases of `folder`. Prints each failure with the first element that differs, and what was skipped
+/// and why. Throws CorpusError for a manifest or an array that is missing or malformed.
 Counts run_folder(const std::filesystem::path& folder, const Options& options, std::ostream& out);
 
-/// The first element in which `got` differs from `want` ("[1, 2]: got 3, want 4"), or another shape or dtype; empty if
-/// they agree: floats to atol + rtol |want|, NaN equal to NaN, an infinity only to itself, all else exactly.
+/// The first element in which `got` differs from `want` ("[1, 2]: got 3, want 4"), or another shape or dtype;
+/// empty if they agree: floats to atol + rtol |want|, NaN equal to NaN, an infinity only to itself, all else
+/// exactly.
 std::string difference(const Tensor& got, const Tensor& want, double rtol, double atol);
 
 }  // namespace gradus::conformance

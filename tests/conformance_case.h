@@ -29,7 +29,9 @@ class Case {
   Tensor read(const std::string& file) const;
   void fail(const std::string& what, const std::string& how) { failures.push_back(what + ": " + how); }
   void expect(const std::string& what, const Tensor& got, const Tensor& want);
-  void expect(const std::string& what, const Tensor& got, const std::string& file) { expect(what, got, read(file)); }
+  void expect(const std::string& what, const Tensor& got, const std::string& file) {
+    expect(what, got, read(file));
+  }
   /// `file` null: no gradient and zeros are both right.
   void expect_gradient(const std::string& what, const Tensor& got, const Json& file);
   bool close(double got, double want) const;

@@ -3,8 +3,8 @@
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
 
-#include <cstring>
 #include <fmt/format.h>
+#include <cstring>
 
 namespace gradus::conformance {
 namespace {
@@ -106,8 +106,9 @@ void expect_flag(Case& c, const Step& step, const Tensor& x) {
   const bool want = step.spec->at("value");
   if (flag != "requires_grad" && flag != "is_leaf") throw Skip{"no flag '" + flag + "'"};
   const bool got = flag == "is_leaf" ? x.is_leaf() : x.requires_grad();
-  if (got != want) c.fail(fmt::format("{} of {}", flag, step.spec->at("of").get<std::string>()),
-                          fmt::format("got {}, want {}", got, want));
+  if (got != want)
+    c.fail(fmt::format("{} of {}", flag, step.spec->at("of").get<std::string>()),
+           fmt::format("got {}, want {}", got, want));
 }
 
 void run_step(Case& c, const Step& step, Env& env) {

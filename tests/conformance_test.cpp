@@ -105,7 +105,8 @@ TEST(Conformance, EveryKindPassesByHand) {
   EXPECT_EQ(all.passed, 5) << out.str();
   EXPECT_EQ(all.failed, 0) << out.str();
   EXPECT_EQ(all.skipped, 2);
-  EXPECT_EQ(out.str(), "skipped unknown op: no op 'no_such_op'\nskipped unknown kind: no kind 'sched': StepLR\n");
+  EXPECT_EQ(out.str(),
+            "skipped unknown op: no op 'no_such_op'\nskipped unknown kind: no kind 'sched': StepLR\n");
 
   std::ostringstream first;
   const Counts tier1 = run_folder(folder.path, {.tier = 1}, first);
@@ -141,7 +142,8 @@ TEST(Conformance, WhatIsUnreadableIsNoVerdict) {
   EXPECT_THAT(message(folder.path), HasSubstr("manifest.json: cannot be read"));
   examples::write_file((folder.path / "manifest.json").string(), std::string_view("{\"cases\": [}"));
   EXPECT_THAT(message(folder.path), HasSubstr("malformed JSON"));
-  examples::write_file((folder.path / "manifest.json").string(), std::string_view("{\"cases\": [{\"name\": \"a\"}]}"));
+  examples::write_file((folder.path / "manifest.json").string(),
+                       std::string_view("{\"cases\": [{\"name\": \"a\"}]}"));
   EXPECT_THAT(message(folder.path), HasSubstr("case 'a'"));
   write_corpus(folder.path);
   fs::resize_file(folder.path / "c" / "y.npy", 130);
@@ -172,7 +174,7 @@ TEST(Conformance, ComparesAsTheFormatSays) {
 }
 
 /// Of the corpus that GRADUS_CORPUS names: tier 1 as it is, and one case of it with one wrong element.
-class CorpusFolder : public testing::Test {
+class ConformanceCorpus : public testing::Test {
  protected:
   void SetUp() override {
     if (const char* name = std::getenv("GRADUS_CORPUS")) corpus = name;
@@ -180,7 +182,6 @@ class CorpusFolder : public testing::Test {
   }
   fs::path corpus;
 };
-using ConformanceCorpus = CorpusFolder;
 
 TEST_F(ConformanceCorpus, TierOneIsWhole) {
   std::ostringstream out;
@@ -191,6 +192,7 @@ TEST_F(ConformanceCorpus, TierOneIsWhole) {
 }
 
 TEST_F(ConformanceCorpus, OneCorruptedCaseIsOneFailure) {
+  if (!fs::exists(corpus / "exp_basic")) GTEST_SKIP() << "this corpus has no case exp_basic";
   const Folder folder;
   fs::copy(corpus / "exp_basic", folder.path / "exp_basic", fs::copy_options::recursive);
   examples::write_file((folder.path / "manifest.json").string(), std::string_view(R"({"cases": [

@@ -10,9 +10,9 @@
 #include <gradus/optim/rmsprop.h>
 #include <gradus/optim/sgd.h>
 
+#include <fmt/format.h>
 #include <cmath>
 #include <cstdio>
-#include <fmt/format.h>
 #include <memory>
 #include <set>
 
@@ -94,7 +94,8 @@ Tensor draw(const Json& spec) {
   if (spec.contains("module")) {
     const std::string module = spec.at("module"), param = spec.at("param");
     int in = 0, out = 0, end = 0;
-    if (std::sscanf(module.c_str(), "Linear(%d,%d)%n", &in, &out, &end) != 2 || end != static_cast<int>(module.size()))
+    if (std::sscanf(module.c_str(), "Linear(%d,%d)%n", &in, &out, &end) != 2 ||
+        end != static_cast<int>(module.size()))
       throw Skip{fmt::format("no module '{}'", module)};
     const nn::Linear linear(in, out, true, kFloat64);
     return param == "bias" ? linear.bias : linear.weight;
@@ -119,7 +120,8 @@ Tensor draw(const Json& spec) {
   }
   if (name == "kaiming_uniform_" || name == "kaiming_normal_") {
     const double a = args.number("a", 0);
-    const std::string mode = args.word("mode", "fan_in"), nonlinearity = args.word("nonlinearity", "leaky_relu");
+    const std::string mode = args.word("mode", "fan_in"),
+                      nonlinearity = args.word("nonlinearity", "leaky_relu");
     args.check_all_known();
     return name == "kaiming_normal_" ? nn::init::kaiming_normal_(x, a, mode, nonlinearity)
                                      : nn::init::kaiming_uniform_(x, a, mode, nonlinearity);
@@ -132,7 +134,8 @@ double accuracy(const std::vector<Step>& program, Env& env) {
   std::string output;
   for (const Step& step : program)
     if (std::string(step.row->name) == "sigmoid") output = step.out.at(0);
-  if (output.empty()) throw CorpusError("the program has no sigmoid, whose output final_accuracy_band is about");
+  if (output.empty())
+    throw CorpusError("the program has no sigmoid, whose output final_accuracy_band is about");
   const Tensor y = named(env, "Y"), right = (named(env, output) > 0.5).to(y.dtype()) == y;
   return mean(right).item();
 }
@@ -196,8 +199,10 @@ void run_training(Case& c) {
       c.expect("final " + name, env[name].detach(), param.at("final").get<std::string>());
     }
   if (spec.contains("final_accuracy_band")) {
-    const double got = accuracy(program, env), low = spec["final_accuracy_band"].at(0), high = spec["final_accuracy_band"].at(1);
-    if (!(got >= low && got <= high)) c.fail("final accuracy", fmt::format("got {}, want {} to {}", got, low, high));
+    const double got = accuracy(program, env), low = spec["final_accuracy_band"].at(0),
+                 high = spec["final_accuracy_band"].at(1);
+    if (!(got >= low && got <= high))
+      c.fail("final accuracy", fmt::format("got {}, want {} to {}", got, low, high));
   }
 }
 
@@ -216,12 +221,14 @@ void run_init(Case& c) {
   near("std", std, expect.at("std"), expect.at("std_tol"));
   const Tensor size = abs(x);
   if (expect.contains("bound")) {
-    const double largest = max(size).item(), bound = expect.at("bound"), at_least = expect.at("max_abs_at_least");
+    const double largest = max(size).item(), bound = expect.at("bound"),
+                 at_least = expect.at("max_abs_at_least");
     if (!(largest <= bound && largest >= at_least))
       c.fail("largest", fmt::format("got {}, want {} to {}", largest, at_least, bound));
   }
   if (expect.contains("share_beyond_2std")) {
-    const double beyond = mean(abs(x - expect.at("mean").get<double>()) > 2 * expect.at("std").get<double>()).item();
+    const double beyond =
+        mean(abs(x - expect.at("mean").get<double>()) > 2 * expect.at("std").get<double>()).item();
     near("share beyond 2 std", beyond, expect.at("share_beyond_2std"), expect.at("share_tol"));
   }
 }
@@ -229,8 +236,9 @@ void run_init(Case& c) {
 void run_gain(Case& c) {
   const std::string nonlinearity = c.spec.at("nonlinearity");
   const Json& param = c.spec.at("param");
-  const double want = c.spec.at("gain"), got = param.is_null() ? nn::init::calculate_gain(nonlinearity)
-                                                               : nn::init::calculate_gain(nonlinearity, param);
+  const double want = c.spec.at("gain"), got = param.is_null()
+                                                   ? nn::init::calculate_gain(nonlinearity)
+                                                   : nn::init::calculate_gain(nonlinearity, param);
   if (!c.close(got, want)) c.fail("gain", fmt::format("got {}, want {}", got, want));
 }
 

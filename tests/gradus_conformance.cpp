@@ -5,7 +5,8 @@
 
 int main(int argc, char** argv) {
   using namespace gradus::conformance;
-  CLI::App app("Runs conformance corpora: folders with a manifest.json. Exit code 1: failures, 2: unreadable.");
+  CLI::App app(
+      "Runs conformance corpora: folders with a manifest.json. Exit code 1: failures, 2: unreadable.");
   Options options;
   std::vector<std::string> folders;
   app.add_option("--tier", options.tier, "Only cases of this tier or a lower one")->check(CLI::Range(1, 3));

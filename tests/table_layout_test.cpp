@@ -32,7 +32,8 @@ struct Pass {
   Tensors y, dx;
 };
 
-/// Results and gradients where input `which` went through `layout`, and the results' gradients through `g_layout`.
+/// Results and gradients where input `which` went through `layout`, and the results' gradients through
+/// `g_layout`.
 Pass pass(const OpRow& row, const OpSample& sample, size_t which, Relayout layout, Relayout g_layout) {
   const Tensors all = leaves(sample.inputs);
   Tensors laid = all;
@@ -63,14 +64,16 @@ TEST(Table, StridedInputsGiveTheSame) {
     const Pass want = pass(row, sample, ~size_t{0}, row_major, row_major);
     for (size_t i = 0; i < sample.inputs.size(); i++)
       for (const Relayout layout : kLayouts)
-        expect_close(pass(row, sample, i, layout, row_major), want, place(row, k, "strided input " + std::to_string(i)));
+        expect_close(pass(row, sample, i, layout, row_major), want,
+                     place(row, k, "strided input " + std::to_string(i)));
   });
 }
 
 TEST(Table, ExpandedInputsGiveTheSame) {
   for_each_sample(any_row, [](const OpRow& row, const OpSample& sample, size_t k) {
     for (size_t i = in_place(row) ? 1 : 0; i < sample.inputs.size(); i++)
-      expect_close(pass(row, sample, i, expanded, row_major), pass(row, sample, i, expanded_row_major, row_major),
+      expect_close(pass(row, sample, i, expanded, row_major),
+                   pass(row, sample, i, expanded_row_major, row_major),
                    place(row, k, "expanded input " + std::to_string(i)));
   });
 }
@@ -81,8 +84,8 @@ TEST(Table, StridedGradientsGiveTheSame) {
     const Pass want = pass(row, sample, none, row_major, row_major);
     for (const Relayout layout : kLayouts)
       expect_close(pass(row, sample, none, row_major, layout), want, place(row, k, "strided gradient"));
-    expect_close(pass(row, sample, none, row_major, expanded), pass(row, sample, none, row_major, expanded_row_major),
-                 place(row, k, "expanded gradient"));
+    expect_close(pass(row, sample, none, row_major, expanded),
+                 pass(row, sample, none, row_major, expanded_row_major), place(row, k, "expanded gradient"));
   });
 }
 
@@ -123,7 +126,8 @@ TEST(Table, EachInputBroadcasts) {
           for (int d = 0; d < narrow.shape().rank(); d++)
             if (narrow.shape()[d] == 1) summed = summed.sum({d}, true);
         }
-        expect_close(got, want, place(row, k, "input " + std::to_string(i) + " of shape " + narrow.shape().str()));
+        expect_close(got, want,
+                     place(row, k, "input " + std::to_string(i) + " of shape " + narrow.shape().str()));
         compared++;
       }
     }
@@ -157,7 +161,8 @@ TEST(Table, EveryLengthGivesTheBitsOfOneElement) {
             return one;
           }());
           const Tensors y = run(row, all, line.attrs), recorded = recorded_of(y);
-          const std::string where = place(row, k, "length " + std::to_string(n) + ", element " + std::to_string(e));
+          const std::string where =
+              place(row, k, "length " + std::to_string(n) + ", element " + std::to_string(e));
           ASSERT_TRUE(same_bits(y[0], whole.y[0][e])) << where << ": " << y[0] << " and " << whole.y[0][e];
           if (recorded.empty()) continue;
           const Tensors g = {random_gradients({whole.y[0]}, 5)[0][e]};

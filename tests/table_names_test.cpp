@@ -1,9 +1,9 @@
 #include "table_support.h"
 
-#include <filesystem>
-#include <fstream>
 #include <gmock/gmock.h>
 #include <gradus/autograd/engine/custom.h>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
@@ -25,15 +25,17 @@ std::string read(const fs::path& path) {
 }
 
 /// What of Tensor's is no op: its history, and what only passes on to another member.
-const Names kNoOps = {"Tensor::grad",       "Tensor::requires_grad_", "Tensor::retain_grad", "Tensor::operator+=",
-                      "Tensor::operator-=", "Tensor::operator*=",     "Tensor::operator/="};
+const Names kNoOps = {"Tensor::grad",       "Tensor::requires_grad_", "Tensor::retain_grad",
+                      "Tensor::operator+=", "Tensor::operator-=",     "Tensor::operator*=",
+                      "Tensor::operator/="};
 
 /// The functions in a header that take tensors and give some; indented ones are Tensor's members.
 Names ops_in(const std::string& header) {
   static const std::regex declaration(
       R"((?:^|\n)(  )?(?:Tensors|Tensor&?|std::tuple<Tensor, Tensor>) (operator\S+?|\w+)\(([^;{]*))");
   Names ops;
-  for (auto d = std::sregex_iterator(header.begin(), header.end(), declaration); d != std::sregex_iterator(); ++d) {
+  for (auto d = std::sregex_iterator(header.begin(), header.end(), declaration); d != std::sregex_iterator();
+       ++d) {
     const bool member = (*d)[1].matched;
     const std::string name = (member ? "Tensor::" : "") + (*d)[2].str();
     const bool takes_tensor = member || (*d)[3].str().find("Tensor") != std::string::npos;
@@ -86,7 +88,8 @@ TEST(Table, EveryPublicOpHasARow) {
 
 TEST(Table, EveryRowStandsForAPublicOp) {
   const Names ops = public_ops();
-  for (const OpRow& row : op_table()) EXPECT_TRUE(ops.contains(row.function)) << row.name << ": " << row.function;
+  for (const OpRow& row : op_table())
+    EXPECT_TRUE(ops.contains(row.function)) << row.name << ": " << row.function;
 }
 
 TEST(Table, AnOpWithoutARowIsFound) {
@@ -96,8 +99,8 @@ TEST(Table, AnOpWithoutARowIsFound) {
       "class Tensor {\n  Tensor& fresh_(Scalar s);\n  Tensor sum() const;\n  Tensor grad() const;\n"
       "  Tensor operator-() const;\n};\nTensor operator-(const Tensor& a, const Tensor& b);\n";
   const Names ops = ops_in(header);
-  EXPECT_THAT(ops, testing::ElementsAre("Tensor::fresh_", "Tensor::operator-", "Tensor::sum", "fresh", "known",
-                                        "operator-", "pair"));
+  EXPECT_THAT(ops, testing::ElementsAre("Tensor::fresh_", "Tensor::operator-", "Tensor::sum", "fresh",
+                                        "known", "operator-", "pair"));
   EXPECT_THAT(without_row(ops, {"known", "sum", "operator-"}),
               testing::ElementsAre("Tensor::fresh_", "Tensor::operator-", "fresh", "pair"));
 }
@@ -114,7 +117,11 @@ TEST(Table, NamesAreUnique) {
 // ---- nodes
 
 /// Nodes that are no row's own: what views and in-place writes are made of, and variants of a row's rule.
-const Names kOtherNodes = {"leaf",       "as_strided", "embed", "blank", "view_write",
+const Names kOtherNodes = {"leaf",
+                           "as_strided",
+                           "embed",
+                           "blank",
+                           "view_write",
                            "copy",                  // fill_, zero_
                            "bce_with_pos_weight"};  // binary_cross_entropy_with_logits
 

@@ -67,7 +67,8 @@ TEST(Table, Float32IsCloseToFloat64) {
       ASSERT_EQ(a.dtype(), is_floating(b.dtype()) ? kFloat32 : b.dtype()) << place(row, k, what);
       EXPECT_EQ(difference(a.to(b.dtype()), b, 4e-6, 4e-6), "") << place(row, k, what);
     };
-    for (size_t i = 0; i < y.size(); i++) compare(y[i].detach(), y64[i].detach(), "result " + std::to_string(i));
+    for (size_t i = 0; i < y.size(); i++)
+      compare(y[i].detach(), y64[i].detach(), "result " + std::to_string(i));
     const Tensors g = random_gradients(recorded_of(y), 3), g64 = random_gradients(recorded_of(y64), 3);
     const Tensors dx = gradients(recorded_of(y), floating_of(x), g);
     const Tensors dx64 = gradients(recorded_of(y64), floating_of(x64), g64);
@@ -75,53 +76,58 @@ TEST(Table, Float32IsCloseToFloat64) {
   });
 }
 
-/// The pointwise rows whose header says that they keep integer dtypes; comparisons give bool, all others float32.
-const std::set<std::string> kKeepsIntegers = {
-    "abs", "add", "add_", "copy_", "maximum", "minimum", "mul", "mul_", "neg", "relu", "relu_",
-    "sign", "square", "sub", "sub_", "where", "zero_"};
+/// The pointwise rows whose header says that they keep integer dtypes; comparisons give bool, all others
+/// float32.
+const std::set<std::string> kKeepsIntegers = {"abs",    "add",  "add_", "copy_", "maximum", "minimum",
+                                              "mul",    "mul_", "neg",  "relu",  "relu_",   "sign",
+                                              "square", "sub",  "sub_", "where", "zero_"};
 /// Rows whose number is no integer: the result is floating, which an integer tensor cannot take in place.
-const std::set<std::string> kRefusesIntegers = {"add_scalar_", "div_", "div_scalar_", "mul_scalar_", "sub_scalar_"};
-/// With the samples' bounds, which are no integers, PyTorch would promote; Gradus keeps the dtype and cuts the bounds.
+const std::set<std::string> kRefusesIntegers = {"add_scalar_", "div_", "div_scalar_", "mul_scalar_",
+                                                "sub_scalar_"};
+/// With the samples' bounds, which are no integers, PyTorch would promote; Gradus keeps the dtype and cuts
+/// the bounds.
 const std::set<std::string> kCutsNumbers = {"clamp", "fill_"};
 
 TEST(Table, IntegersAreComputedAsDocumentedOrRefused) {
   std::set<std::string> kept, refused;
-  for_each_sample([](const OpRow& row) { return row.pointwise; },
-                  [&](const OpRow& row, const OpSample& sample, size_t k) {
-    const std::string name = row.name;
-    if (kCutsNumbers.contains(name)) return;
-    for (const Dtype dtype : {kInt64, kUInt8, kBool}) {
-      Tensors integers = sample.inputs, reals = sample.inputs;
-      for (size_t i = 0; i < integers.size(); i++)
-        if (is_floating(integers[i].dtype())) {
-          integers[i] = integers[i].to(kInt64).to(dtype);
-          if (dtype != kBool) integers[i] = where(integers[i] == 0, 1, integers[i]).to(dtype);
-          reals[i] = integers[i].to(kFloat64);
+  for_each_sample(
+      [](const OpRow& row) { return row.pointwise; },
+      [&](const OpRow& row, const OpSample& sample, size_t k) {
+        const std::string name = row.name;
+        if (kCutsNumbers.contains(name)) return;
+        for (const Dtype dtype : {kInt64, kUInt8, kBool}) {
+          Tensors integers = sample.inputs, reals = sample.inputs;
+          for (size_t i = 0; i < integers.size(); i++)
+            if (is_floating(integers[i].dtype())) {
+              integers[i] = integers[i].to(kInt64).to(dtype);
+              if (dtype != kBool) integers[i] = where(integers[i] == 0, 1, integers[i]).to(dtype);
+              reals[i] = integers[i].to(kFloat64);
+            }
+          const std::string where = place(row, k, name_of(dtype));
+          Tensor y;
+          try {
+            y = run(row, integers, sample.attrs)[0];
+          } catch (const DtypeError&) {
+            refused.insert(name);
+            EXPECT_TRUE(kRefusesIntegers.contains(name) || dtype == kBool) << where << " was refused";
+            continue;
+          }
+          EXPECT_FALSE(kRefusesIntegers.contains(name)) << where << " was not refused";
+          const Tensor want = run(row, reals, sample.attrs)[0];
+          if (want.dtype() == kBool) {
+            EXPECT_EQ(difference(y, want, 0, 0), "") << where;
+          } else if (kKeepsIntegers.contains(name)) {
+            kept.insert(name);
+            ASSERT_EQ(y.dtype(), dtype) << where;
+            // uint8 counts modulo 256, bool is whether it is not 0.
+            EXPECT_EQ(difference(y, dtype == kBool ? want != 0 : want.to(kInt64).to(dtype), 0, 0), "")
+                << where;
+          } else {
+            ASSERT_EQ(y.dtype(), kFloat32) << where;
+            EXPECT_EQ(difference(y, want.to(kFloat32), 1e-6, 1e-6), "") << where;
+          }
         }
-      const std::string where = place(row, k, name_of(dtype));
-      Tensor y;
-      try {
-        y = run(row, integers, sample.attrs)[0];
-      } catch (const DtypeError&) {
-        refused.insert(name);
-        EXPECT_TRUE(kRefusesIntegers.contains(name) || dtype == kBool) << where << " was refused";
-        continue;
-      }
-      EXPECT_FALSE(kRefusesIntegers.contains(name)) << where << " was not refused";
-      const Tensor want = run(row, reals, sample.attrs)[0];
-      if (want.dtype() == kBool) {
-        EXPECT_EQ(difference(y, want, 0, 0), "") << where;
-      } else if (kKeepsIntegers.contains(name)) {
-        kept.insert(name);
-        ASSERT_EQ(y.dtype(), dtype) << where;
-        // uint8 counts modulo 256, bool is whether it is not 0.
-        EXPECT_EQ(difference(y, dtype == kBool ? want != 0 : want.to(kInt64).to(dtype), 0, 0), "") << where;
-      } else {
-        ASSERT_EQ(y.dtype(), kFloat32) << where;
-        EXPECT_EQ(difference(y, want.to(kFloat32), 1e-6, 1e-6), "") << where;
-      }
-    }
-  });
+      });
   for (const std::string& name : kKeepsIntegers) EXPECT_TRUE(kept.contains(name)) << name;
   for (const std::string& name : kRefusesIntegers) EXPECT_TRUE(refused.contains(name)) << name;
 }
@@ -173,7 +179,8 @@ TEST(Table, TwiceGivesTheSameBits) {
       const Tensors x = leaves(sample.inputs);
       Tensors y = run(row, x, sample.attrs);
       const Tensors recorded = recorded_of(y);
-      for (const Tensor& dx : gradients(recorded, floating_of(x), random_gradients(recorded, 3), true)) y.push_back(dx);
+      for (const Tensor& dx : gradients(recorded, floating_of(x), random_gradients(recorded, 3), true))
+        y.push_back(dx);
       return y;
     };
     const Tensors first = all(), second = all();
@@ -237,7 +244,8 @@ void expect_refused(const OpRow& row, const OpSample& bad, const std::string& wh
   for (size_t i = 0; i < bad.inputs.size(); i++) {
     if (!bad.inputs[i].defined()) continue;
     EXPECT_EQ(bytes_of(bad.inputs[i]), before[i]) << where << ", input " << i << " was changed";
-    EXPECT_EQ(bad.inputs[i].storage().version(), versions[i]) << where << ", input " << i << " was written to";
+    EXPECT_EQ(bad.inputs[i].storage().version(), versions[i])
+        << where << ", input " << i << " was written to";
   }
 }
 

@@ -5,11 +5,11 @@
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/table.h>
 
+#include <gtest/gtest-spi.h>
+#include <gtest/gtest.h>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <gtest/gtest-spi.h>
-#include <gtest/gtest.h>
 #include <string>
 
 /// What the tests that loop over the op table share.
@@ -119,7 +119,8 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
 inline double ulps_between(double a, double b) {
   if (a == b || (std::isnan(a) && std::isnan(b))) return 0;
   if (!std::isfinite(a) || !std::isfinite(b)) return INFINITY;
-  const double ulp = std::nextafter(std::max(std::abs(a), std::abs(b)), INFINITY) - std::max(std::abs(a), std::abs(b));
+  const double ulp =
+      std::nextafter(std::max(std::abs(a), std::abs(b)), INFINITY) - std::max(std::abs(a), std::abs(b));
   return std::abs(a - b) / ulp;
 }
 

@@ -19,7 +19,8 @@ double weighted_sum(const Tensors& y, const Tensors& g) {
   return sum;
 }
 
-/// Compares `analytic` with central differences of `f` in every element of every x; names the first that differs.
+/// Compares `analytic` with central differences of `f` in every element of every x; names the first that
+/// differs.
 void expect_central_differences(const Tensors& x, const Tensors& analytic,
                                 const std::function<double(const Tensors&)>& f, const std::string& where) {
   for (size_t i = 0; i < x.size(); i++) {
@@ -33,7 +34,8 @@ void expect_central_differences(const Tensors& x, const Tensors& analytic,
       const double numeric = (above - f(moved)) / (2 * kStep);
       const double got = a[static_cast<size_t>(e)];
       ASSERT_LE(std::abs(got - numeric), kTolerance * std::max(1.0, std::abs(numeric)))
-          << where << ", input " << i << ", element " << e << ": gradient " << got << ", central difference " << numeric;
+          << where << ", input " << i << ", element " << e << ": gradient " << got << ", central difference "
+          << numeric;
     }
   }
 }
@@ -77,7 +79,8 @@ void check_second_order(const OpRow& row, const OpSample& sample, const std::str
     const Tensors out = recorded_of(run(row, at, sample.attrs));
     return weighted_sum(gradients(out, floating_of(at), go), v);
   };
-  expect_central_differences(variables, gradients(recorded, variables, weights), s, where + " (second order)");
+  expect_central_differences(variables, gradients(recorded, variables, weights), s,
+                             where + " (second order)");
 }
 
 /// Inputs a little elsewhere, for the long form; no sample stands near a kink.
@@ -122,8 +125,9 @@ TEST(Table, AWrongGradientIsFound) {
     return results.size() ? std::string(results.GetTestPartResult(0).message()) : std::string();
   };
   EXPECT_EQ(failures(2 * x[0]), "");
-  EXPECT_NE(failures(2 * x[0] + tensor({0., 0., 1e-5, 0.}, kFloat64).reshape({2, 2})).find("input 0, element 2"),
-            std::string::npos);
+  EXPECT_NE(
+      failures(2 * x[0] + tensor({0., 0., 1e-5, 0.}, kFloat64).reshape({2, 2})).find("input 0, element 2"),
+      std::string::npos);
   EXPECT_NE(failures(-2 * x[0]).find("element 0"), std::string::npos);
   EXPECT_NE(failures(zeros({4}, kFloat64)), "");
 }

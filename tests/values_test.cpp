@@ -4,7 +4,8 @@
 
 #include <limits>
 
-/// Pointwise ops at 0, -0, infinities, NaN, the extremes and everywhere between, against std:: in the next wider type.
+/// Pointwise ops at 0, -0, infinities, NaN, the extremes and everywhere between, against std:: in the next
+/// wider type.
 namespace gradus::table {
 namespace {
 
@@ -30,7 +31,7 @@ long double zero(long double) { return 0; }
 const Unary kUnary[] = {
     {"abs", F(std::abs(x)), sign_of, 0},
     {"neg", F(-x), F((static_cast<void>(x), -1)), 0},
-    {"square", F(x * x), F(2 * x), 0.5},
+    {"square", F(x* x), F(2 * x), 0.5},
     {"reciprocal", F(1 / x), F(-1 / (x * x)), 0.5},
     {"sqrt", F(std::sqrt(x)), F(1 / (2 * std::sqrt(x))), 0.5},
     {"rsqrt", F(1 / std::sqrt(x)), F(-0.5L / std::sqrt(x) / std::sqrt(x) / std::sqrt(x)), 1.5},
@@ -72,11 +73,42 @@ const Binary kBinary[] = {
 template <class T>
 std::vector<T> special() {
   using L = std::numeric_limits<T>;
-  std::vector<T> x = {0, L::denorm_min(), L::min() / 4, std::nextafter(L::min(), T(0)), L::min(), L::epsilon() / 4,
-                      L::epsilon(), T(1e-5), T(0.1), T(0.5), T(0.55), std::nextafter(T(1), T(0)), T(1),
-                      std::nextafter(T(1), T(2)), T(1.5), T(2), T(2.5), T(3), T(7), T(9.1), T(20), T(37), T(88.5),
-                      T(89), T(104), T(300), T(709.5), T(710), T(745), T(746), T(1e4), T(1e10), T(1e18), L::max() / 2,
-                      L::max(), L::infinity()};
+  std::vector<T> x = {0,
+                      L::denorm_min(),
+                      L::min() / 4,
+                      std::nextafter(L::min(), T(0)),
+                      L::min(),
+                      L::epsilon() / 4,
+                      L::epsilon(),
+                      T(1e-5),
+                      T(0.1),
+                      T(0.5),
+                      T(0.55),
+                      std::nextafter(T(1), T(0)),
+                      T(1),
+                      std::nextafter(T(1), T(2)),
+                      T(1.5),
+                      T(2),
+                      T(2.5),
+                      T(3),
+                      T(7),
+                      T(9.1),
+                      T(20),
+                      T(37),
+                      T(88.5),
+                      T(89),
+                      T(104),
+                      T(300),
+                      T(709.5),
+                      T(710),
+                      T(745),
+                      T(746),
+                      T(1e4),
+                      T(1e10),
+                      T(1e18),
+                      L::max() / 2,
+                      L::max(),
+                      L::infinity()};
   const size_t n = x.size();
   for (size_t i = 0; i < n; i++) x.push_back(-x[i]);
   x.push_back(L::quiet_NaN());
@@ -99,7 +131,8 @@ std::vector<T> any_bits(int64_t n) {
   return x;
 }
 
-/// How far got is from want in units of want's last place as a T; denormal results are held to the smallest one.
+/// How far got is from want in units of want's last place as a T; denormal results are held to the smallest
+/// one.
 template <class T>
 double off_by(T got, long double want) {
   const T rounded = static_cast<T>(want);
@@ -107,13 +140,15 @@ double off_by(T got, long double want) {
   if (std::isinf(rounded) || std::isinf(got)) {
     // On either side of the largest number, one rounding decides.
     const T largest = std::numeric_limits<T>::max();
-    return got == rounded || (std::abs(want) > static_cast<long double>(largest) * (1 - 1e-6L) && std::abs(got) >= largest * T(0.999999) &&
-                              std::signbit(got) == std::signbit(rounded))
+    return got == rounded ||
+                   (std::abs(want) > static_cast<long double>(largest) * (1 - 1e-6L) &&
+                    std::abs(got) >= largest * T(0.999999) && std::signbit(got) == std::signbit(rounded))
                ? 0
                : INFINITY;
   }
   const T size = std::max(std::abs(rounded), std::numeric_limits<T>::min());
-  const long double ulp = std::nextafter(size, std::numeric_limits<T>::infinity()) - static_cast<long double>(size);
+  const long double ulp =
+      std::nextafter(size, std::numeric_limits<T>::infinity()) - static_cast<long double>(size);
   return static_cast<double>(std::abs(static_cast<long double>(got) - want) / ulp);
 }
 
@@ -146,7 +181,8 @@ void check_unary(const std::vector<T>& x) {
     const OpRow* row = find_op(f.row);
     ASSERT_NE(row, nullptr) << f.row;
     const Tensor out = row->call({in}, {})[0];
-    const auto y = out.to_vector<T>(), dx = gradients({out}, {in}, {ones_like(out)})[0].template to_vector<T>();
+    const auto y = out.to_vector<T>(),
+               dx = gradients({out}, {in}, {ones_like(out)})[0].template to_vector<T>();
     for (size_t i = 0; i < x.size(); i++) {
       const long double want = f.value(x[i]);
       const bool flushed = f.flushes && y[i] == 0 && std::abs(want) < 1.5L * std::numeric_limits<T>::min();

@@ -98,10 +98,11 @@ std::vector<OpRow> elementwise_rows() {
       {"radd_scalar", "operator+", scalar_first<(operator+)>, scalars, true, 2, undefined_with_scalar},
       {"rsub_scalar", "operator-", scalar_first<(operator-)>, scalars, true, 2, undefined_with_scalar},
       {"rmul_scalar", "operator*", scalar_first<(operator*)>, scalars, true, 2, undefined_with_scalar},
-      {"rdiv_scalar", "operator/", scalar_first<(operator/)>, nonzero_with_scalar, true, 2, undefined_with_scalar},
+      {"rdiv_scalar", "operator/", scalar_first<(operator/)>, nonzero_with_scalar, true, 2,
+       undefined_with_scalar},
 
-      {"neg", "Tensor::operator-", [](const Tensors& x, const Attrs&) -> Tensors { return {-x[0]}; }, real, true, 2,
-       bool_operand},
+      {"neg", "Tensor::operator-", [](const Tensors& x, const Attrs&) -> Tensors { return {-x[0]}; }, real,
+       true, 2, bool_operand},
       {"abs", "abs", unary<abs>, real, true, 2, undefined},
       {"square", "square", unary<square>, real, true, 2, undefined},
       {"reciprocal", "reciprocal", unary<reciprocal>, positive, true, 2, undefined},
@@ -121,7 +122,8 @@ std::vector<OpRow> elementwise_rows() {
          return {softplus(x[0], attrs.number("beta", 1), attrs.number("threshold", 20))};
        },
        [] {
-         return Samples{{{scattered({2, 5})}, {}}, {{scattered({2, 5})}, {{"beta", 2.5}, {"threshold", 2.0}}}};
+         return Samples{{{scattered({2, 5})}, {}},
+                        {{scattered({2, 5})}, {{"beta", 2.5}, {"threshold", 2.0}}}};
        },
        true, 2, undefined},
       {"relu", "relu", unary<relu>, real, true, 2, undefined},
@@ -135,7 +137,8 @@ std::vector<OpRow> elementwise_rows() {
          return {clamp(x[0], bound("min"), bound("max"))};
        },
        [] {
-         return Samples{{{scattered({2, 5})}, {{"min", -1.0}, {"max", 0.75}}}, {{scattered({2, 5})}, {{"min", 0.5}}}};
+         return Samples{{{scattered({2, 5})}, {{"min", -1.0}, {"max", 0.75}}},
+                        {{scattered({2, 5})}, {{"min", 0.5}}}};
        },
        true, 2, undefined},
       {"pow", "pow", binary<pow>, powers, true, 2, misfits},
@@ -147,13 +150,22 @@ std::vector<OpRow> elementwise_rows() {
                         {{scattered({2, 5})}, {{"exponent", 2.0}}},
                         {{scattered({2, 5})}, {{"exponent", 0.0}}}};
        },
-       true, 2, [] { return Samples{{{Tensor()}, {{"exponent", 2.0}}}}; }},
+       true, 2,
+       [] {
+         return Samples{{{Tensor()}, {{"exponent", 2.0}}}};
+       }},
       {"maximum", "maximum", binary<maximum>, pairs, true, 2, misfits},
       {"minimum", "minimum", binary<minimum>, pairs, true, 2, misfits},
       {"maximum_scalar", "maximum", with_scalar<maximum>,
-       [] { return Samples{{{scattered({2, 5})}, {{"s", 0.25}}}}; }, true, 2, undefined_with_scalar},
+       [] {
+         return Samples{{{scattered({2, 5})}, {{"s", 0.25}}}};
+       },
+       true, 2, undefined_with_scalar},
       {"minimum_scalar", "minimum", with_scalar<minimum>,
-       [] { return Samples{{{scattered({2, 5})}, {{"s", 0.25}}}}; }, true, 2, undefined_with_scalar},
+       [] {
+         return Samples{{{scattered({2, 5})}, {{"s", 0.25}}}};
+       },
+       true, 2, undefined_with_scalar},
       {"where", "where", [](const Tensors& x, const Attrs&) -> Tensors { return {where(x[0], x[1], x[2])}; },
        [] {
          return Samples{{{scattered({3, 4}) > 0, scattered({3, 4}), scattered({3, 4}, -2, 2, 1)}, {}},
@@ -177,8 +189,13 @@ std::vector<OpRow> elementwise_rows() {
                         {{scattered({2}) > 0, scattered({3})}, {{"b", 1.0}}}};
        }},
       {"where_scalars", "where", where_scalar,
-       [] { return Samples{{{scattered({3, 4}) > 0}, {{"a", 1.5}, {"b", 2.5}}}}; }, true, 0,
-       [] { return Samples{{{scattered({3})}, {{"a", 1.0}, {"b", 2.0}}}}; }},
+       [] {
+         return Samples{{{scattered({3, 4}) > 0}, {{"a", 1.5}, {"b", 2.5}}}};
+       },
+       true, 0,
+       [] {
+         return Samples{{{scattered({3})}, {{"a", 1.0}, {"b", 2.0}}}};
+       }},
 
       {"eq", "operator==", binary<(operator==)>, pairs, true, 0, misfits},
       {"ne", "operator!=", binary<(operator!=)>, pairs, true, 0, misfits},
@@ -212,7 +229,10 @@ std::vector<OpRow> elementwise_rows() {
          Tensor y = x[0];
          return {y.fill_(attrs.number("value"))};
        },
-       [] { return Samples{{{scattered({2, 5})}, {{"value", 1.5}}}}; }, true, 2, expanded_inplace},
+       [] {
+         return Samples{{{scattered({2, 5})}, {{"value", 1.5}}}};
+       },
+       true, 2, expanded_inplace},
       {"zero_", "Tensor::zero_",
        [](const Tensors& x, const Attrs&) -> Tensors {
          Tensor y = x[0];

@@ -34,9 +34,10 @@ std::vector<OpRow> index_rows() {
        }},
       {"scatter_add", "scatter_add", scatter_added,
        [] {
-         return Samples{{{scattered({3, 2}), tensor({{0, 2}, {2, 2}}), scattered({2, 2}, -2, 2, 1)}, {{"dim", 0.0}}},
-                        {{scattered({2, 3}), tensor({{2, 2}}), scattered({2, 4}, -2, 2, 1)}, {{"dim", 1.0}}},
-                        {{scattered({}), tensor(0), scattered({}, -2, 2, 1)}, {{"dim", 0.0}}}};
+         return Samples{
+             {{scattered({3, 2}), tensor({{0, 2}, {2, 2}}), scattered({2, 2}, -2, 2, 1)}, {{"dim", 0.0}}},
+             {{scattered({2, 3}), tensor({{2, 2}}), scattered({2, 4}, -2, 2, 1)}, {{"dim", 1.0}}},
+             {{scattered({}), tensor(0), scattered({}, -2, 2, 1)}, {{"dim", 0.0}}}};
        },
        false, 2,
        [] {

@@ -18,7 +18,8 @@ Reduction reduction(const Attrs& attrs) {
 Tensor optional(const Tensors& x, size_t i) { return i < x.size() ? x[i] : Tensor(); }
 
 Tensors bce_with_logits(const Tensors& x, const Attrs& attrs) {
-  const bool pos_weight = attrs.flag("has_pos_weight"), weight = attrs.flag("has_weight", x.size() > 2 && !pos_weight);
+  const bool pos_weight = attrs.flag("has_pos_weight"),
+             weight = attrs.flag("has_weight", x.size() > 2 && !pos_weight);
   return {binary_cross_entropy_with_logits(x[0], x[1], weight ? x[2] : Tensor(),
                                            pos_weight ? x[weight ? 3 : 2] : Tensor(), reduction(attrs))};
 }
@@ -55,20 +56,26 @@ Samples misfits() {
 std::vector<OpRow> loss_rows() {
   return {
       {"mse_loss", "mse_loss",
-       [](const Tensors& x, const Attrs& attrs) -> Tensors { return {mse_loss(x[0], x[1], reduction(attrs))}; },
+       [](const Tensors& x, const Attrs& attrs) -> Tensors {
+         return {mse_loss(x[0], x[1], reduction(attrs))};
+       },
        [] {
          return Samples{{{scattered({2, 3}), scattered({2, 3}, -2, 2, 1)}, {}},
                         {{scattered({2, 3}), scattered({3}, -2, 2, 1)}, {{"reduction", "none"}}},
                         {{scattered({2, 3}), scattered({2, 3}, -2, 2, 1)}, {{"reduction", "sum"}}}};
        },
-       false, 2, [] { return Samples{{{scattered({2, 3}), scattered({4})}, {}}}; }},
+       false, 2,
+       [] {
+         return Samples{{{scattered({2, 3}), scattered({4})}, {}}};
+       }},
       {"bce_loss", "binary_cross_entropy",
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {binary_cross_entropy(x[0], x[1], optional(x, 2), reduction(attrs))};
        },
        [] {
          const Tensor p = scattered({2, 3}, 0.1, 0.9), t = scattered({2, 3}, 0, 1, 1);
-         return Samples{{{p, t}, {}}, {{p, t, scattered({3}, 0.5, 2, 2)}, {{"reduction", "none"}}},
+         return Samples{{{p, t}, {}},
+                        {{p, t, scattered({3}, 0.5, 2, 2)}, {{"reduction", "none"}}},
                         {{p, t}, {{"reduction", "sum"}}}};
        },
        false, 2,
@@ -76,7 +83,8 @@ std::vector<OpRow> loss_rows() {
          Samples samples = misfits();
          samples.push_back({{tensor({0.5, 1.5}), tensor({0.0, 1.0})}, {}});
          samples.push_back({{tensor({0.5, -0.5}), tensor({0.0, 1.0})}, {}});
-         samples.push_back({{tensor({0.5, std::numeric_limits<double>::quiet_NaN()}), tensor({0.0, 1.0})}, {}});
+         samples.push_back(
+             {{tensor({0.5, std::numeric_limits<double>::quiet_NaN()}), tensor({0.0, 1.0})}, {}});
          return samples;
        }},
       {"bce_with_logits", "binary_cross_entropy_with_logits", bce_with_logits,
@@ -99,9 +107,10 @@ std::vector<OpRow> loss_rows() {
       {"cross_entropy", "cross_entropy", cross,
        [] {
          Samples samples = classified();
-         samples.push_back({{scattered({3, 4}), tensor({1, 3, 0}), scattered({4}, 0.5, 2, 1)},
-                            {{"label_smoothing", 0.1}}});
-         samples.push_back({{scattered({3, 4}), softmax(scattered({3, 4}, -2, 2, 1), 1)}, {{"label_smoothing", 0.2}}});
+         samples.push_back(
+             {{scattered({3, 4}), tensor({1, 3, 0}), scattered({4}, 0.5, 2, 1)}, {{"label_smoothing", 0.1}}});
+         samples.push_back(
+             {{scattered({3, 4}), softmax(scattered({3, 4}, -2, 2, 1), 1)}, {{"label_smoothing", 0.2}}});
          return samples;
        },
        false, 2,

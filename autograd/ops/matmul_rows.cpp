@@ -15,10 +15,11 @@ std::vector<OpRow> matmul_rows() {
   return {
       {"matmul", "matmul", [](const Tensors& x, const Attrs&) -> Tensors { return {matmul(x[0], x[1])}; },
        [] {
-         return Samples{operands({2, 3}, {3, 4}),       operands({3}, {3}),       operands({3}, {3, 2}),
-                        operands({2, 3}, {3}),          operands({2, 2, 3}, {3}), operands({3}, {2, 3, 2}),
-                        operands({2, 2, 3}, {2, 3, 2}), operands({2, 3}, {2, 3, 2}),
-                        operands({2, 1, 2, 3}, {3, 3, 2}), operands({2, 0}, {0, 3})};
+         return Samples{
+             operands({2, 3}, {3, 4}),       operands({3}, {3}),          operands({3}, {3, 2}),
+             operands({2, 3}, {3}),          operands({2, 2, 3}, {3}),    operands({3}, {2, 3, 2}),
+             operands({2, 2, 3}, {2, 3, 2}), operands({2, 3}, {2, 3, 2}), operands({2, 1, 2, 3}, {3, 3, 2}),
+             operands({2, 0}, {0, 3})};
        },
        false, 2,
        [] {
@@ -31,7 +32,9 @@ std::vector<OpRow> matmul_rows() {
        }},
       {"dot", "dot", [](const Tensors& x, const Attrs&) -> Tensors { return {dot(x[0], x[1])}; },
        [] { return Samples{operands({4}, {4})}; }, false, 2,
-       [] { return Samples{operands({4}, {3}), operands({2, 2}, {2}), operands({4}, {})}; }},
+       [] {
+         return Samples{operands({4}, {3}), operands({2, 2}, {2}), operands({4}, {})};
+       }},
       {"linear", "linear",
        [](const Tensors& x, const Attrs&) -> Tensors {
          return {linear(x[0], x[1], x.size() > 2 ? x[2] : Tensor())};

@@ -90,7 +90,10 @@ std::vector<OpRow> reduce_rows() {
                         {{scattered({2, 3})}, {{"shape", List{2, 3}}}},
                         {{scattered({2, 3})}, {{"shape", List{}}}}};
        },
-       false, 2, [] { return Samples{{{scattered({2, 3})}, {{"shape", List{2}}}}}; }},
+       false, 2,
+       [] {
+         return Samples{{{scattered({2, 3})}, {{"shape", List{2}}}}};
+       }},
   };
 }
 

@@ -50,9 +50,11 @@ Tensor scattered(const Shape& shape, double low, double high, int set) {
 const std::vector<OpRow>& op_table() {
   static const std::vector<OpRow> table = [] {
     std::vector<OpRow> rows;
-    for (auto part : {elementwise_rows, view_rows, reduce_rows, matmul_rows, join_rows, index_rows, loss_rows})
+    for (auto part :
+         {elementwise_rows, view_rows, reduce_rows, matmul_rows, join_rows, index_rows, loss_rows})
       for (const OpRow& row : part()) rows.push_back(row);
-    std::sort(rows.begin(), rows.end(), [](const OpRow& a, const OpRow& b) { return std::string(a.name) < b.name; });
+    std::sort(rows.begin(), rows.end(),
+              [](const OpRow& a, const OpRow& b) { return std::string(a.name) < b.name; });
     return rows;
   }();
   return table;

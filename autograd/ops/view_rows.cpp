@@ -53,15 +53,24 @@ std::vector<OpRow> view_rows() {
        }},
       {"permute", "Tensor::permute",
        [](const Tensors& x, const Attrs& attrs) -> Tensors { return {x[0].permute(attrs.shape("dims"))}; },
-       [] { return Samples{{{scattered({2, 3, 4})}, {{"dims", std::vector{2.0, 0.0, -2.0}}}}}; }, false, 2,
+       [] {
+         return Samples{{{scattered({2, 3, 4})}, {{"dims", std::vector{2.0, 0.0, -2.0}}}}};
+       },
+       false, 2,
        [] {
          return Samples{{{scattered({2, 3})}, {{"dims", std::vector{0.0, 0.0}}}},
                         {{scattered({2, 3})}, {{"dims", std::vector{0.0}}}},
                         {{scattered({2, 3})}, {{"dims", std::vector{0.0, 2.0}}}}};
        }},
-      {"t", "Tensor::t", member<&Tensor::t>, [] { return Samples{{{scattered({2, 3})}, {}}, {{scattered({3})}, {}}}; },
+      {"t", "Tensor::t", member<&Tensor::t>,
+       [] {
+         return Samples{{{scattered({2, 3})}, {}}, {{scattered({3})}, {}}};
+       },
        false, 2, cube},
-      {"mT", "Tensor::mT", member<&Tensor::mT>, cube, false, 2, [] { return Samples{{{scattered({3})}, {}}}; }},
+      {"mT", "Tensor::mT", member<&Tensor::mT>, cube, false, 2,
+       [] {
+         return Samples{{{scattered({3})}, {}}};
+       }},
       {"expand", "Tensor::expand",
        [](const Tensors& x, const Attrs& attrs) -> Tensors { return {x[0].expand(attrs.shape("shape"))}; },
        [] {
@@ -93,7 +102,10 @@ std::vector<OpRow> view_rows() {
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {x[0].flatten(attrs.integer("start_dim", 0), attrs.integer("end_dim", -1))};
        },
-       [] { return Samples{{{scattered({2, 3, 4})}, {{"start_dim", 1.0}}}, {{scattered({})}, {}}}; }, false, 2,
+       [] {
+         return Samples{{{scattered({2, 3, 4})}, {{"start_dim", 1.0}}}, {{scattered({})}, {}}};
+       },
+       false, 2,
        [] {
          return Samples{{{scattered({2, 3})}, {{"start_dim", 1.0}, {"end_dim", 0.0}}},
                         {{scattered({2, 3})}, {{"start_dim", 2.0}}}};
@@ -107,11 +119,19 @@ std::vector<OpRow> view_rows() {
                         {{scattered({2, 1, 3})}, {{"dim", -2.0}}},
                         {{scattered({2, 3})}, {{"dim", 0.0}}}};
        },
-       false, 2, [] { return Samples{{{scattered({1, 3})}, {{"dim", 2.0}}}}; }},
+       false, 2,
+       [] {
+         return Samples{{{scattered({1, 3})}, {{"dim", 2.0}}}};
+       }},
       {"unsqueeze", "Tensor::unsqueeze",
        [](const Tensors& x, const Attrs& attrs) -> Tensors { return {x[0].unsqueeze(attrs.integer("dim"))}; },
-       [] { return Samples{{{scattered({2, 3})}, {{"dim", 1.0}}}, {{scattered({2, 3})}, {{"dim", -1.0}}}}; }, false, 2,
-       [] { return Samples{{{scattered({3})}, {{"dim", 2.0}}}}; }},
+       [] {
+         return Samples{{{scattered({2, 3})}, {{"dim", 1.0}}}, {{scattered({2, 3})}, {{"dim", -1.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({3})}, {{"dim", 2.0}}}};
+       }},
       {"select", "Tensor::select",
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {x[0].select(attrs.integer("dim"), attrs.integer("index"))};
@@ -129,8 +149,13 @@ std::vector<OpRow> view_rows() {
        }},
       {"row", "Tensor::operator[]",
        [](const Tensors& x, const Attrs& attrs) -> Tensors { return {x[0][attrs.integer("index")]}; },
-       [] { return Samples{{{scattered({3, 2})}, {{"index", -1.0}}}}; }, false, 2,
-       [] { return Samples{{{scattered({3, 2})}, {{"index", 3.0}}}, {{scattered({})}, {{"index", 0.0}}}}; }},
+       [] {
+         return Samples{{{scattered({3, 2})}, {{"index", -1.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({3, 2})}, {{"index", 3.0}}}, {{scattered({})}, {{"index", 0.0}}}};
+       }},
       {"slice", "Tensor::slice", slice,
        [] {
          return Samples{{{scattered({2, 7})}, {{"dim", 1.0}, {"start", -6.0}, {"end", 6.0}, {"step", 2.0}}},
@@ -147,7 +172,10 @@ std::vector<OpRow> view_rows() {
       {"detach", "Tensor::detach", member<&Tensor::detach>, cube, false, 0, undefined},
       {"clone", "Tensor::clone", member<&Tensor::clone>, cube, false, 2, undefined},
       {"contiguous", "Tensor::contiguous", member<&Tensor::contiguous>,
-       [] { return Samples{{{scattered({2, 3})}, {}}, {{scattered({2, 3}).t()}, {}}}; }, false, 2, undefined},
+       [] {
+         return Samples{{{scattered({2, 3})}, {}}, {{scattered({2, 3}).t()}, {}}};
+       },
+       false, 2, undefined},
       {"to", "Tensor::to",
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {x[0].to(dtype_of_word(attrs.word("dtype", "float32")))};
