@@ -5,8 +5,7 @@
 
 namespace gradus::nn {
 
-/// Tensors by name, in order.
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+using gradus::NamedTensors;
 
 /// What is trained: handles that share elements and gradients with the model's Params, in the order of
 /// visiting.

@@ -130,6 +130,18 @@ TEST(Custom, ResultThatIsItsInputBecomesATensorOfItsOwn) {
   EXPECT_TRUE(equals(x, {1, 2}));
 }
 
+TEST(Custom, ResultThatBelongsToSomebodyElseIsCopied) {
+  Tensor x = leaf({1, 2});
+  const Tensor outside = leaf({3, 4}) * 2;
+  const Tensor y = custom(
+      "outside", {x}, [&](Context&, const Tensors&) { return outside; },
+      [](const Context&, const Tensor& g) -> Tensors { return {g}; });
+  EXPECT_EQ(outside.op_name(), "mul");
+  EXPECT_EQ(y.op_name(), "outside");
+  y.sum().backward();
+  EXPECT_TRUE(equals(x.grad(), {1, 1}));
+}
+
 TEST(Custom, BackwardMayRunAPassOfItsOwn) {
   // Checkpointing by hand: the forward is computed again, recorded, and differentiated inside the backward.
   const auto checkpointed = [](const Tensor& x) {

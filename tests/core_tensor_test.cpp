@@ -341,6 +341,7 @@ TEST(Refusals, Dtypes) {
   expect_refusals<DtypeError>({
       {"data: the tensor is float32, not float64", [] { x23().data<double>(); }},
       {"neg: not defined for bool", [] { -ones({2}, kBool); }},
+      {"sub: not defined for bool", [] { ones({2}, kBool) - ones({2}, kBool); }},
       {"where: the condition must be bool, not float32", [] { where(x23(), x23(), x23()); }},
       {"gather: the index must be int64, not float32", [] { gather(x23(), 0, x23()); }},
       {"matmul: floating operands are expected, not int64 and int64",

@@ -47,6 +47,7 @@ TEST(Graph, ExplainTellsWhereGradientsGo) {
   EXPECT_THAT(steps[3].inputs, ElementsAre(4));  // x wants no gradient
   EXPECT_EQ(steps[4].name, "w");
   EXPECT_THAT(str(steps), HasSubstr("tanh"));
+  EXPECT_THAT(str(steps), HasSubstr("dx = g / n"));
 }
 
 TEST(Graph, DotNamesAndShapesEveryNode) {

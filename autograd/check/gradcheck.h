@@ -26,9 +26,6 @@ struct GradcheckOptions {
   uint64_t seed = 0;
 };
 
-/// Parameters by name.
-using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
-
 /// Compares the gradients that autograd gives for f with central differences: all of the Jacobian for small
 /// f.
 ///

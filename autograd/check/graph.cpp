@@ -31,13 +31,14 @@ std::vector<const Node*> graph_nodes(const Tensor& y) {
   return nodes;
 }
 
-std::vector<BackwardStep> explain(const Tensor& y, const std::vector<std::pair<std::string, Tensor>>& names) {
+std::vector<BackwardStep> explain(const Tensor& y, const NamedTensors& names) {
   const std::vector<const Node*> nodes = graph_nodes(y);
   std::unordered_map<const Node*, size_t> at;
   for (size_t i = 0; i < nodes.size(); i++) at[nodes[i]] = i;
   std::vector<BackwardStep> steps(nodes.size());
   for (size_t i = 0; i < nodes.size(); i++) {
     steps[i].op = nodes[i]->name();
+    steps[i].formula = nodes[i]->formula();
     for (uint32_t k = 0; k < nodes[i]->num_outputs(); k++) steps[i].outputs.push_back(nodes[i]->shape(k));
     for (const Edge& e : nodes[i]->edges())
       if (e) steps[i].inputs.push_back(at[e.node.get()]);
@@ -54,12 +55,13 @@ std::string str(const std::vector<BackwardStep>& steps) {
     text += fmt::format("{:>3}  {:<12}", i, s.name.empty() ? s.op : s.name);
     for (const Shape& shape : s.outputs) text += fmt::format(" {}", shape);
     for (size_t k = 0; k < s.inputs.size(); k++) text += fmt::format("{}{}", k ? ", " : "  -> ", s.inputs[k]);
+    if (!s.formula.empty()) text += "   " + s.formula;
     text += '\n';
   }
   return text;
 }
 
-std::string to_dot(const Tensor& y, const std::vector<std::pair<std::string, Tensor>>& names) {
+std::string to_dot(const Tensor& y, const NamedTensors& names) {
   const std::vector<BackwardStep> steps = explain(y, names);
   std::string dot = "digraph gradus {\n  rankdir=BT;\n";
   for (size_t i = 0; i < steps.size(); i++) {

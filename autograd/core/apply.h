@@ -97,6 +97,12 @@ class Rule final : public Node {
   using Node::Plan;
 
   const char* name() const override { return op_.name; }
+  const char* formula() const override {
+    if constexpr (requires { Op::formula; })
+      return Op::formula;
+    else
+      return "";
+  }
   const Op& op() const noexcept { return op_; }
   void run(Back& b) const override {
     if constexpr (HasListRule<Op>) {

@@ -128,6 +128,7 @@ void Node::forget_retained(TensorImpl* owner) noexcept {
 }
 
 void Node::destroy() noexcept {
+  delete extras_;
   for (uint32_t k = 0; k < n_out_; k++) std::destroy_at(pending_begin() + k);
   for (uint32_t i = 0; i < n_in_; i++) std::destroy_at(edges_begin() + i);
   Saved* s = saved_begin();
@@ -144,7 +145,6 @@ void Node::destroy() noexcept {
 }
 
 void Node::dispose() noexcept {
-  delete extras_;
   next_dying_ = dying;
   dying = this;
   if (draining) return;

@@ -18,6 +18,8 @@ class Back;
 class Node : public Counted {
  public:
   virtual const char* name() const = 0;
+  /// "y = a b        da = g bᵀ        db = aᵀ g": what a structured op says of itself; empty for others.
+  virtual const char* formula() const { return ""; }
   /// Calls the rule of every input whose gradient is wanted.
   virtual void run(Back& b) const = 0;
 
@@ -115,15 +117,15 @@ class Node : public Counted {
   void destroy() noexcept;
 
   mutable std::atomic<uint32_t> pass_{0};
-  uint64_t seq_;
+  union {
+    uint64_t seq_;
+    Node* next_dying_;  // while it waits to be destroyed
+  };
+  Extras* extras_;
   uint32_t n_in_, bytes_, saved_offset_;
   uint16_t n_out_, n_saved_;
   uint16_t object_;
   bool freed_ = false;
-  union {
-    Extras* extras_;
-    Node* next_dying_;  // while it waits to be destroyed
-  };
 };
 
 /// The node of a leaf: gradients end here. It knows its tensor by a raw pointer that the tensor's destructor

@@ -18,6 +18,8 @@ class Tensor;
 struct HookFunction;
 struct TensorImpl;
 using Tensors = std::vector<Tensor>;
+/// Tensors by name, in order.
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// Where a gradient flows to: output `slot` of `node`.
 struct Edge {

@@ -1,5 +1,7 @@
 #include <gradus/autograd/engine/custom.h>
 
+#include <algorithm>
+
 namespace gradus {
 namespace {
 
@@ -52,13 +54,15 @@ Tensor detail::record_custom(CustomOp op, const Tensors& inputs, const Tensor& y
   }
   std::vector<const Edge*> edges;
   for (const Tensor& x : inputs) edges.push_back(&edge_of(x));
-  // A result that is an input, or shares its elements, becomes a tensor of its own.
+  // A result that is an input, shares its elements, or belongs to somebody else becomes a tensor of its own.
+  const auto holders = 1 + std::count_if(saved.begin(), saved.end(), [&](const Tensor& s) { return s.impl() == y.impl(); });
+  bool shared = y.edge() || y.impl()->ref_count() > holders;
+  for (const Tensor& x : inputs) shared |= x.defined() && x.ref()->storage == y.ref()->storage;
   Tensor result = y;
-  for (const Tensor& x : inputs)
-    if (x.defined() && x.ref()->storage == y.ref()->storage) {
-      NoGrad no_grad;
-      result = y.clone();
-    }
+  if (shared) {
+    NoGrad no_grad;
+    result = y.clone();
+  }
   detail::own(result);
   if (!is_grad_enabled() || !detail::any_edge(edges) || !is_floating(result.dtype())) return result;
   std::vector<const Tensor*> ins;

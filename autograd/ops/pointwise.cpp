@@ -106,10 +106,14 @@ Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const>
 
 Tensor run_rows(const char* op, const void* attributes, const RowSet& rows, std::span<const Tensor* const> x) {
   const Tensor& x0 = first(x);
-  Shape shape = x0.shape();
+  const Shape* shape = &x0.shape();
+  Shape wide;
   for (const Tensor* t : x)
-    if (t && !(t->shape() == shape)) shape = broadcast(op, shape, t->shape());
-  Tensor y = make_empty(shape, x0.dtype());
+    if (t && !(t->shape() == *shape)) {
+      wide = broadcast(op, *shape, t->shape());
+      shape = &wide;
+    }
+  Tensor y = make_empty(*shape, x0.dtype());
   run(op, attributes, rows, y, x);
   return y;
 }

@@ -135,6 +135,7 @@ template <class F, class... X>
 Tensor pointwise(const F& f, const X&... x) {
   static_assert(sizeof...(X) == arity<F>);
   const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x...);
+  if (dtype == kBool && std::is_same_v<F, formulas::Sub>) fail<DtypeError>("sub: not defined for bool");
   // bool has no kernels: it is computed as 0 and 1.
   const Dtype computed = dtype == kBool ? kUInt8 : dtype;
   Tensor y = [&]<size_t... K>(std::index_sequence<K...>) {
