@@ -382,5 +382,14 @@ TEST(Functional, Hessian) {
   EXPECT_TRUE(equals(h.reshape({4, 4}), h.reshape({4, 4}).t().contiguous(), 1e-12));
 }
 
+TEST(Engine, ALeafsGradientIsItsOwnAlsoUnderCreateGraph) {
+  Tensor x = leaf({1, 2, 3, 4}).detach().reshape({2, 2}).requires_grad_();
+  const Tensor g = tensor({1., 2., 3., 4.}, kFloat64);
+  x.reshape({4}).backward(g, true, true);
+  x.reshape({4}).backward(ones({4}, kFloat64));
+  EXPECT_TRUE(equals(g, {1, 2, 3, 4}));
+  EXPECT_TRUE(equals(x.grad(), values({2, 3, 4, 5}, {2, 2})));
+}
+
 }  // namespace
 }  // namespace gradus

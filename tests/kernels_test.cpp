@@ -668,19 +668,20 @@ struct Exact {
   double value, tolerance;
 };
 template <class T>
-void check_gemm(int64_t m, int64_t n, int64_t k, bool accumulate) {
+void check_gemm(int64_t m, int64_t n, int64_t k, bool with_bias) {
   std::uniform_real_distribution<T> u(-1, 1);
   for (const Lie& la : lies(m, k))
     for (const Lie& lb : lies(k, n))
       for (int64_t gap : {0, 3}) {
-        const Buffer<T> a(la.size), b(lb.size), c(m * (n + gap), T(9));
+        const Buffer<T> a(la.size), b(lb.size), bias(n), c(m * (n + gap), T(9));
         for (int64_t i = 0; i < a.size; i++) a[i] = u(generator());
         for (int64_t i = 0; i < b.size; i++) b[i] = u(generator());
-        kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, c.get(),
-                      n + gap, accumulate);
+        for (int64_t j = 0; j < n; j++) bias[j] = u(generator());
+        kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
+                      with_bias ? bias.get() : nullptr, c.get(), n + gap);
         for (int64_t i = 0; i < m; i++) {
           for (int64_t j = 0; j < n; j++) {
-            const Exact exact(a, la, b, lb, i, j, k, accumulate ? T(9) : T(0));
+            const Exact exact(a, la, b, lb, i, j, k, with_bias ? bias[j] : T(0));
             ASSERT_NEAR(double(c[i * (n + gap) + j]), exact.value, exact.tolerance)
                 << m << " x " << n << " x " << k << " a " << la.row << "," << la.col << " b " << lb.row << ","
                 << lb.col << " at " << i << "," << j;
@@ -695,22 +696,26 @@ void check_gemms() {
   for (int64_t m = 1; m <= 8; m++)
     for (int64_t n = 1; n <= 8; n++)
       for (int64_t k = 1; k <= 8; k++) check_gemm<T>(m, n, k, (m + n + k) % 2 == 0);
+  // Tall products: whole vectors of rows, and every number of rows that is left.
+  for (int64_t n = 1; n <= 9; n++)
+    for (int64_t k = 1; k <= 9; k++)
+      for (int64_t m = 15; m <= 33; m++) check_gemm<T>(m, n, k, (m + n + k) % 2 == 0);
   const int64_t sizes[][3] = {{400, 4, 2},   {400, 1, 4},  {399, 2, 2},  {401, 4, 4},   {17, 1, 2},
                               {16, 4, 1},    {4, 2, 400},  {1, 4, 401},  {2, 2, 399},   {4, 4, 77},
                               {1, 1, 1000},  {4, 1, 18},   {23, 29, 31}, {13, 33, 70},  {25, 65, 129},
                               {12, 32, 256}, {37, 5, 300}, {5, 37, 600}, {65, 130, 64}, {97, 64, 517},
                               {301, 67, 65}, {3, 300, 90}};
   for (auto& s : sizes)
-    for (bool accumulate : {false, true}) check_gemm<T>(s[0], s[1], s[2], accumulate);
+    for (bool with_bias : {false, true}) check_gemm<T>(s[0], s[1], s[2], with_bias);
 }
 TEST(Gemm, SmallAndOddSizesFloat) { check_gemms<float>(); }
 TEST(Gemm, SmallAndOddSizesDouble) { check_gemms<double>(); }
 TEST(Gemm, ZeroSizes) {
-  for (bool accumulate : {false, true}) {
-    check_gemm<float>(3, 4, 0, accumulate);
-    check_gemm<double>(0, 4, 3, accumulate);
-    check_gemm<float>(4, 0, 3, accumulate);
-    check_gemm<double>(0, 0, 0, accumulate);
+  for (bool with_bias : {false, true}) {
+    check_gemm<float>(3, 4, 0, with_bias);
+    check_gemm<double>(0, 4, 3, with_bias);
+    check_gemm<float>(4, 0, 3, with_bias);
+    check_gemm<double>(0, 0, 0, with_bias);
   }
 }
 TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumns) {
@@ -722,7 +727,7 @@ TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumns) {
     for (bool transposed : {false, true}) {
       // Transposed, b is read as [n, k] laid out along k: the infinity is at another place.
       kernels::gemm(kFloat32, m, n, k, a.get(), k, 1, b.get(), transposed ? 1 : n, transposed ? k : 1,
-                    c.get(), n, false);
+                    nullptr, c.get(), n);
       const int64_t column = transposed ? (n * (k - 1) + 5) / k : 5;
       for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -732,21 +737,61 @@ TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumns) {
     }
   }
 }
+TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumnsOfTallProducts) {
+  const int64_t m = 37;
+  for (int64_t n = 1; n <= 8; n++)
+    for (int64_t k = 1; k <= 8; k++) {
+      const Buffer<float> a(m * k, 1.f), b(k * n, 1.f), bias(n, 2.f), c(m * n);
+      a[5 * k + k - 1] = kNaN;
+      a[m * k - 1] = kInf;
+      bias[n - 1] = -kInf;
+      kernels::gemm(kFloat32, m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), c.get(), n);
+      for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+          const bool last = i == m - 1;
+          const float finite = last ? kInf : float(k) + 2;
+          const float expected = i == 5 || (last && j == n - 1) ? kNaN : j == n - 1 ? -kInf : finite;
+          ASSERT_TRUE(same(c[i * n + j], expected)) << n << " " << k << " at " << i << "," << j;
+        }
+    }
+}
+template <class T>
+void check_rows_alone() {
+  const int64_t m = 37;
+  for (int64_t n = 1; n <= 8; n++)
+    for (int64_t k = 1; k <= 8; k++) {
+      const Buffer<T> a(m * k), b(k * n), bias(n), all(m * n), row(n);
+      for (int64_t i = 0; i < a.size; i++) a[i] = T(std::sin(double(i)));
+      for (int64_t i = 0; i < b.size; i++) b[i] = T(std::cos(double(i)));
+      for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
+      kernels::gemm(dtype_of<T>, m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), all.get(), n);
+      for (int64_t i = 0; i < m; i++) {
+        kernels::gemm(dtype_of<T>, 1, n, k, a.get() + i * k, k, 1, b.get(), 1, k, bias.get(), row.get(), n);
+        ASSERT_EQ(std::memcmp(row.get(), all.get() + i * n, size_t(n) * sizeof(T)), 0)
+            << n << " " << k << " row " << i;
+      }
+    }
+}
+TEST(Gemm, ASmallRowIsTheSameAloneAndInABatch) {
+  check_rows_alone<float>();
+  check_rows_alone<double>();
+}
 template <class T>
 void check_gemm_threads() {
-  const int64_t sizes[][3] = {
-      {20, 3000, 209}, {209, 20, 3000}, {150, 290, 310}, {1000, 70, 64}, {61, 97, 1000}};
+  const int64_t sizes[][3] = {{20, 3000, 209}, {209, 20, 3000}, {150, 290, 310}, {1000, 70, 64},
+                              {61, 97, 1000},  {135001, 4, 4},  {270001, 1, 8},  {40001, 7, 8}};
   for (const auto& size : sizes) {
     const int64_t m = size[0], n = size[1], k = size[2];
     for (const Lie& la : lies(m, k))
       for (const Lie& lb : lies(k, n)) {
-        const Buffer<T> a(la.size), b(lb.size), one(m * n), many(m * n);
+        const Buffer<T> a(la.size), b(lb.size), bias(n), one(m * n), many(m * n);
         for (int64_t i = 0; i < a.size; i++) a[i] = T(std::sin(double(i)));
         for (int64_t i = 0; i < b.size; i++) b[i] = T(std::cos(double(i)));
+        for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
         const auto run = [&](int threads, const Buffer<T>& c) {
           const Threads use(threads);
-          kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, c.get(), n,
-                        false);
+          kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, bias.get(),
+                        c.get(), n);
         };
         run(1, one);
         for (int threads : {2, 4, 8}) {
@@ -756,7 +801,7 @@ void check_gemm_threads() {
         }
         for (int q = 0; q < 50; q++) {
           const int64_t i = q * 7919 % m, j = q * 104729 % n;
-          const Exact exact(a, la, b, lb, i, j, k, T(0));
+          const Exact exact(a, la, b, lb, i, j, k, bias[j]);
           ASSERT_NEAR(double(one[i * n + j]), exact.value, exact.tolerance);
         }
       }

@@ -15,7 +15,6 @@ struct SharedList {
 };
 constinit SharedList shared[kClasses];
 
-#ifndef GRADUS_POOL_BYPASSED
 void share(size_t cls, Block* batch) noexcept {
   std::lock_guard held(shared[cls].lock);
   batch->next_batch = shared[cls].batches;
@@ -33,15 +32,11 @@ struct Closer {
     cache.closed = true;
   }
 };
-#endif
 
 }  // namespace
 
-#ifdef GRADUS_POOL_BYPASSED
-void* allocate_slow(size_t cls) { return ::operator new((cls + 1) * kStep); }
-void release_slow(Block* block, size_t) noexcept { ::operator delete(block); }
-#else
 void* allocate_slow(size_t cls) {
+  if (kBypassed) return ::operator new((cls + 1) * kStep);
   static thread_local Closer closer;
   (void)closer;
   const size_t bytes = (cls + 1) * kStep;
@@ -72,6 +67,7 @@ void* allocate_slow(size_t cls) {
 }
 
 void release_slow(Block* block, size_t cls) noexcept {
+  if (kBypassed) return ::operator delete(block);
   if (cache.closed) {
     block->next = nullptr;
     return share(cls, block);
@@ -86,7 +82,6 @@ void release_slow(Block* block, size_t cls) noexcept {
   cache.count[cls] -= n;
   share(cls, block);
 }
-#endif
 
 namespace {
 
@@ -148,7 +143,6 @@ void* allocate_large(size_t& bytes) {
   if (bytes > (size_t(1) << 62)) throw std::bad_alloc();
   bytes = size_class(bytes < kAlign ? kAlign : bytes);
   bytes = (bytes + kAlign - 1) / kAlign * kAlign;
-#ifndef GRADUS_POOL_BYPASSED
   if (bytes < kHuge) {
     static thread_local LargeCloser closer;
     (void)closer;
@@ -157,7 +151,6 @@ void* allocate_large(size_t& bytes) {
     std::lock_guard held(huge_lock);
     if (void* p = huge.take(bytes)) return p;
   }
-#endif
   void* p = std::aligned_alloc(kAlign, bytes);
   if (!p) {
     std::lock_guard held(huge_lock);
@@ -169,14 +162,12 @@ void* allocate_large(size_t& bytes) {
 }
 
 void release_large(void* p, size_t bytes) noexcept {
-#ifndef GRADUS_POOL_BYPASSED
-  if (bytes < kHuge) {
+  if (!kBypassed && bytes < kHuge) {
     if (!large_closed && large.put(p, bytes, kKeptPerThread)) return;
-  } else {
+  } else if (!kBypassed) {
     std::lock_guard held(huge_lock);
     if (huge.put(p, bytes, kKeptHuge)) return;
   }
-#endif
   std::free(p);
 }
 

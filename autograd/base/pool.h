@@ -2,12 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GRADUS_POOL_BYPASSED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define GRADUS_POOL_BYPASSED 1
-#endif
+#ifndef __has_feature  // clang's; g++ defines the macros below instead
+#define __has_feature(x) 0
 #endif
 
 /// Memory for nodes, tensor handles and small storages: per-thread free lists by size class.
@@ -15,6 +11,12 @@
 /// The sanitizers see plain malloc instead.
 namespace gradus::pool {
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) || \
+    __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+inline constexpr bool kBypassed = true;
+#else
+inline constexpr bool kBypassed = false;
+#endif
 inline constexpr size_t kStep = 16, kClasses = 64, kLargest = kStep * kClasses;
 
 struct Block {
@@ -41,14 +43,12 @@ constexpr uint32_t capacity(size_t cls) { return static_cast<uint32_t>(65536 / (
 inline void* allocate(size_t bytes) {
   const size_t cls = (bytes - 1) / kStep;
   Cache& c = cache;
-#ifndef GRADUS_POOL_BYPASSED
   if (Block* b = c.head[cls]) {
     c.head[cls] = b->next;
     c.count[cls]--;
     c.live++;
     return b;
   }
-#endif
   void* p = allocate_slow(cls);
   c.live++;
   return p;
@@ -60,14 +60,12 @@ inline void release(void* p, size_t bytes) noexcept {
   Cache& c = cache;
   c.live--;
   Block* b = static_cast<Block*>(p);
-#ifndef GRADUS_POOL_BYPASSED
-  if (c.count[cls] < capacity(cls) && !c.closed) {
+  if (!kBypassed && c.count[cls] < capacity(cls) && !c.closed) {
     b->next = c.head[cls];
     c.head[cls] = b;
     c.count[cls]++;
     return;
   }
-#endif
   release_slow(b, cls);
 }
 

@@ -257,7 +257,7 @@ void Pass::commit() {
     Tensor& grad = a.owner->grad;
     // A leaf's gradient is its own: it takes an arrival over only if nobody else holds it.
     if (!grad.defined())
-      grad = is_dense_alone(a.g) || (create_graph_ && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g) : a.g.clone();
+      grad = is_dense_alone(a.g) || (a.g.edge() && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g) : a.g.clone();
     else if (create_graph_ || grad.edge())
       grad = grad + a.g;
     else

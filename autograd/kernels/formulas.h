@@ -5,8 +5,8 @@
 
 /// Pointwise rules. A rule is a struct whose data members are its attributes: `value(x...)` is the op and
 /// `vjp(In<i>, x..., y, g)` its gradient for input i. The same text runs on SIMD vectors, on tensors (which
-/// makes it differentiable again), on `Probe` and on printed symbols, so it is written in operators,
-/// comparisons, `where(mask, a, b)` and the functions listed in `Probe`, with plain literals, and never
+/// makes it differentiable again) and on `Probe`, so it is written in operators, comparisons,
+/// `where(mask, a, b)` and the functions listed in `Probe`, with plain literals, and never
 /// branches on a value. What `where` leaves out must be finite too: its own gradient would be 0 * inf
 /// otherwise. At kinks and extremes the conventions are PyTorch's.
 namespace gradus::formulas {

@@ -59,13 +59,15 @@ template <class T>
 void multiply(const Product<T>& p) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
-    for (int64_t i = 0; i < p.m && !p.accumulate; i++) std::fill_n(p.c.data + i * p.c.row, p.n, T(0));
+    for (int64_t i = 0; i < p.m; i++)
+      for (int64_t j = 0; j < p.n; j++) p.c.data[i * p.c.row + j] = p.bias ? p.bias[j] : T(0);
     return;
   }
-  if (paths<T>().tiny(p)) return;
+  if (paths<T>().outer(p)) return;
+  const bool tall = p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1);
   // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
   const bool along_k = p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= 24 || p.m < 8);
-  const auto run = along_k ? paths<T>().dot : paths<T>().panel;
+  const auto run = tall ? paths<T>().tall : along_k ? paths<T>().dot : paths<T>().panel;
   if (p.m * p.n * p.k < 2 * kGrain) return run(p, scratch());
 
   // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
@@ -82,6 +84,7 @@ void multiply(const Product<T>& p) {
     } else {
       piece.n = length;
       piece.b.data += first * p.b.col;
+      if (p.bias) piece.bias += first;
       piece.c.data += first;
     }
     run(piece, scratch());
@@ -91,7 +94,7 @@ void multiply(const Product<T>& p) {
 }  // namespace
 
 void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
-          const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, bool accumulate) {
+          const void* b, int64_t b_row, int64_t b_col, const void* bias, void* c, int64_t c_row) {
   dispatch_floating(dtype, [&](auto zero) {
     using T = decltype(zero);
     multiply<T>({m,
@@ -99,8 +102,8 @@ void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a
                  k,
                  {static_cast<const T*>(a), a_row, a_col},
                  {static_cast<const T*>(b), b_row, b_col},
-                 {static_cast<T*>(c), c_row, 1},
-                 accumulate});
+                 static_cast<const T*>(bias),
+                 {static_cast<T*>(c), c_row, 1}});
   });
 }
 

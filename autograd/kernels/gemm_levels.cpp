@@ -17,6 +17,13 @@ using kernels::Strided;
 template <class T>
 using Raw = typename Vec<T>::Raw;
 
+/// What a tile of c at column j is added to: its elements so far, or first the bias, or nothing (null).
+template <class T>
+Strided<const T> start_of(const Product<T>& p, bool first, const Strided<T>& c, int64_t j) {
+  if (!first) return {c.data, c.row, 1};
+  return {p.bias ? p.bias + j : nullptr, 0, 1};
+}
+
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 /// The i-th of `parts` nearly equal parts of n begins here.
 constexpr int64_t part(int64_t n, int64_t parts, int64_t i) { return n * i / parts; }
@@ -57,9 +64,10 @@ void pack_vectors(T* y, const T* x, int64_t stride, int64_t rows, int64_t k) {
   }
 }
 
-/// c[M, N] (+)= a · b over `count` packed vectors; what `next` and `after` point to is wanted soon.
+/// c[M, N] = start + a · b over `count` packed vectors; what `next` and `after` point to is wanted soon.
 template <class T, int M, int N>
-void dot_tile(int64_t count, const T* a, const T* b, Strided<T> c, bool add, const T* next, const T* after) {
+void dot_tile(int64_t count, const T* a, const T* b, Strided<const T> start, Strided<T> c, const T* next,
+              const T* after) {
   constexpr int L = kLanes<T>;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
@@ -75,12 +83,12 @@ void dot_tile(int64_t count, const T* a, const T* b, Strided<T> c, bool add, con
   }
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) {
     const T s = sum_lanes<T>(sum[i][j]);
-    c.data[i * c.row + j] = add ? c.data[i * c.row + j] + s : s;
+    c.data[i * c.row + j] = start.data ? start.data[i * start.row + j] + s : s;
   }
 }
 
 template <class T>
-using DotTile = void (*)(int64_t, const T*, const T*, Strided<T>, bool, const T*, const T*);
+using DotTile = void (*)(int64_t, const T*, const T*, Strided<const T>, Strided<T>, const T*, const T*);
 /// Entry i · kTile + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
 constexpr auto dot_tiles(std::integer_sequence<int, I...>) {
@@ -101,7 +109,6 @@ void dot(const Product<T>& p, void* scratch) {
     const int64_t j1 = smaller(p.n, j0 + kDotColumns);
     for (int64_t q = 0; q < p.k; q += block) {
       const int64_t k = smaller(block, p.k - q), count = (k + L - 1) / L;
-      const bool add = p.accumulate || q > 0;
       for (int64_t j = j0; j < j1; j += kTile)
         pack_vectors(packed_b + (j - j0) * count * L, p.b.data + j * p.b.col + q, p.b.col,
                      smaller(kTile, j1 - j), k);
@@ -112,8 +119,9 @@ void dot(const Product<T>& p, void* scratch) {
         for (int64_t j = j0, tile = 0; j < j1; j += kTile, tile++) {
           const int64_t next = 2 * tile < left ? rows + 2 * tile : 0,
                         after = 2 * tile + 1 < left ? next + 1 : 0;
+          const Strided<T> c = {p.c.data + i * p.c.row + j, p.c.row, 1};
           kDotTiles<T>.at[(rows - 1) * kTile + smaller(kTile, j1 - j) - 1](
-              count, packed_a, packed_b + (j - j0) * count * L, {p.c.data + i * p.c.row + j, p.c.row, 1}, add,
+              count, packed_a, packed_b + (j - j0) * count * L, start_of(p, q == 0, c, j), c,
               a + next * p.a.row, a + after * p.a.row);
         }
       }
@@ -134,10 +142,11 @@ void pack_rows(T* y, const T* a, int64_t row, int64_t col, int64_t k) {
   for (; k > 0; k--, a += col, y += M) GRADUS_UNROLL for (int i = 0; i < M; i++) y[i] = a[i * row];
 }
 
-/// c[M, cols] (+)= a · b: a packed [k, M], a row of b every `b_row`; cols in ((V-1)·L, V·L], V·L unless
+/// c[M, cols] = start + a · b: a packed [k, M], a row of b every `b_row`; cols in ((V-1)·L, V·L], V·L unless
 /// Masked.
 template <class T, int M, int V, bool Masked>
-void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<T> c, bool add, int64_t cols) {
+void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<const T> start, Strided<T> c,
+                int64_t cols) {
   constexpr int L = kLanes<T>;
   const int64_t last = cols - (V - 1) * L;
   const auto load = [&](const T* x, int v) {
@@ -145,7 +154,7 @@ void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<T> c, 
   };
   Raw<T> sum[M][V];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
-      add ? load(c.data + i * c.row, v) : Raw<T>{};
+      start.data ? load(start.data + i * start.row, v) : Raw<T>{};
   for (; k > 0; k--, a += M, b += b_row) {
     Raw<T> bs[V];
     // The next strip's part of this row.
@@ -166,7 +175,7 @@ void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<T> c, 
 }
 
 template <class T>
-using PanelTile = void (*)(int64_t, const T*, const T*, int64_t, Strided<T>, bool, int64_t);
+using PanelTile = void (*)(int64_t, const T*, const T*, int64_t, Strided<const T>, Strided<T>, int64_t);
 template <class T>
 struct PanelTiles {
   void (*pack[kRows])(T*, const T*, int64_t, int64_t, int64_t);
@@ -231,7 +240,6 @@ void panel(const Product<T>& p, void* scratch) {
     const int64_t m = smaller(kRowBlock, p.m - i0), tiles = (m + kRows - 1) / kRows;
     for (int64_t q = 0; q < blocks; q++) {
       const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
-      const bool add = p.accumulate || q > 0;
       for (int64_t t = 0; t < tiles; t++) {
         const int64_t first = part(m, tiles, t), rows = part(m, tiles, t + 1) - first;
         const T* const a = p.a.data + (i0 + first) * p.a.row + q0 * p.a.col;
@@ -246,15 +254,16 @@ void panel(const Product<T>& p, void* scratch) {
                                          : kPanelTiles<T>.narrow;
         for (int64_t t = 0; t < tiles; t++) {
           const int64_t first = part(m, tiles, t), rows = part(m, tiles, t + 1) - first;
+          const Strided<T> c = {p.c.data + (i0 + first) * p.c.row + j, p.c.row, 1};
           kind[rows - 1](k, packed_a + first * k, direct ? b : strip, direct ? p.b.row : width,
-                         {p.c.data + (i0 + first) * p.c.row + j, p.c.row, 1}, add, cols);
+                         start_of(p, q == 0, c, j), c, cols);
         }
       }
     }
   }
 }
 
-// ---- tiny: two of the sizes are 1, 2 or 4, the third is long; whole vectors of a dense a, b and c
+// ---- tall: n and k are small, m is long; rounded as by a panel, so that a row is the same for any m
 
 /// The lanes Index::at(0), Index::at(1) … of v.
 template <class Index, class T, int... I>
@@ -271,6 +280,128 @@ template <int N, int K, int P>
 struct RowElement {
   static constexpr int at(int lane) { return lane / N * K + P; }
 };
+
+/// c[m, N] = a[m, K] · b, K ≤ N, a and c dense: a vector of c is K products of spread elements of a with a
+/// pattern of b.
+template <class T, int N, int K>
+void tall_spread(const Product<T>& p) {
+  constexpr int L = kLanes<T>, kRowsAtOnce = L / N;
+  Raw<T> bias, pattern[K];
+  for (int lane = 0; lane < L; lane++) {
+    const int j = lane % N;
+    bias[lane] = p.bias ? p.bias[j] : T(0);
+    for (int q = 0; q < K; q++) pattern[q][lane] = p.b.data[q * p.b.row + j * p.b.col];
+  }
+  const auto multiply = [&]<int... P>(Raw<T> x, std::integer_sequence<int, P...>) {
+    Raw<T> y = bias;
+    ((y += pick<RowElement<N, K, P>, T>(x) * pattern[P]), ...);
+    return Vec<T>(y);
+  };
+  constexpr std::make_integer_sequence<int, K> terms;
+  const T* a = p.a.data;
+  T* c = p.c.data;
+  int64_t left = p.m;
+  for (; left * K >= L; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L)
+    multiply(Vec<T>::load(a).raw, terms).store(c);
+  for (; left > 0; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L) {
+    const Vec<T> y = multiply(Vec<T>::load(a, left * K).raw, terms);
+    if (left >= kRowsAtOnce)
+      y.store(c);
+    else
+      y.store(c, left * N);
+  }
+}
+
+/// K vectors holding rows of K elements become K vectors holding a column each: log2 K rounds of parting the
+/// even lanes of all from the odd ones.
+template <class T, int K, int... I>
+void to_columns(Raw<T> (&x)[K], std::integer_sequence<int, I...>) {
+  GRADUS_UNROLL for (int round = 1; round < K; round *= 2) {
+    Raw<T> parted[K];
+    GRADUS_UNROLL for (int i = 0; i < K / 2; i++) {
+      parted[i] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], (2 * I)...);
+      parted[i + K / 2] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], (2 * I + 1)...);
+    }
+    GRADUS_UNROLL for (int i = 0; i < K; i++) x[i] = parted[i];
+  }
+}
+/// c[m, 1] = a[m, K] · b, K a power of two, a and c dense: a vector of c is the sum of a's columns times the
+/// elements of b.
+template <class T, int K>
+void tall_columns(const Product<T>& p) {
+  constexpr int L = kLanes<T>;
+  T b[K];
+  for (int q = 0; q < K; q++) b[q] = p.b.data[q * p.b.row];
+  const T bias = p.bias ? *p.bias : T(0);
+  const auto multiply = [&](const T* a) {
+    Raw<T> x[K], y = bias - Raw<T>{};
+    GRADUS_UNROLL for (int q = 0; q < K; q++) x[q] = Vec<T>::load(a + q * L).raw;
+    to_columns<T>(x, std::make_integer_sequence<int, L>{});
+    GRADUS_UNROLL for (int q = 0; q < K; q++) y += x[q] * b[q];
+    return Vec<T>(y);
+  };
+  const T* a = p.a.data;
+  T* c = p.c.data;
+  int64_t left = p.m;
+  for (; left >= L; left -= L, a += L * K, c += L) multiply(a).store(c);
+  if (left > 0) {
+    T rest[L * K] = {};
+    for (int64_t i = 0; i < left * K; i++) rest[i] = a[i];
+    multiply(rest).store(c, left);
+  }
+}
+
+/// c[m, n] = a[m, K] · b, a row of c at a time.
+template <class T, int K>
+void tall_rows(const Product<T>& p) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t j = 0; j < p.n; j += L) {
+    const int64_t cols = smaller(L, p.n - j);
+    Raw<T> bias = {}, bs[K] = {};
+    for (int64_t lane = 0; lane < cols; lane++) {
+      if (p.bias) bias[lane] = p.bias[j + lane];
+      for (int q = 0; q < K; q++) bs[q][lane] = p.b.data[q * p.b.row + (j + lane) * p.b.col];
+    }
+    const T* a = p.a.data;
+    T* c = p.c.data + j;
+    for (int64_t i = 0; i < p.m; i++, a += p.a.row, c += p.c.row) {
+      Raw<T> y = bias;
+      GRADUS_UNROLL for (int q = 0; q < K; q++) y += a[q] * bs[q];
+      if (cols == L)
+        Vec<T>(y).store(c);
+      else
+        Vec<T>(y).store(c, cols);
+    }
+  }
+}
+
+template <class T, int K>
+void tall(const Product<T>& p) {
+  if (p.a.row == K && p.c.row == p.n) {
+    if constexpr (K == 1)
+      if (p.n == 1) return tall_spread<T, 1, K>(p);
+    if constexpr (K <= 2)
+      if (p.n == 2) return tall_spread<T, 2, K>(p);
+    if constexpr (K <= 4 && kLanes<T> >= 4)
+      if (p.n == 4) return tall_spread<T, 4, K>(p);
+    if constexpr (K == 2 || K == 4 || K == 8)
+      if (p.n == 1) return tall_columns<T, K>(p);
+  }
+  tall_rows<T, K>(p);
+}
+/// Entry k - 1 is for k.
+template <class T, int... I>
+void tall(const Product<T>& p, std::integer_sequence<int, I...>) {
+  constexpr void (*table[])(const Product<T>&) = {tall<T, I + 1>...};
+  table[p.k - 1](p);
+}
+template <class T>
+void tall(const Product<T>& p, void*) {
+  tall(p, std::make_integer_sequence<int, kernels::kTallSize>{});
+}
+
+// ---- outer: m and n are 1, 2 or 4, k is long
+
 /// Lane l of a vector of outer products a[M] ⊗ b[N] of consecutive rows needs these elements of a and of b.
 template <int M, int N>
 struct LeftElement {
@@ -280,67 +411,6 @@ template <int M, int N>
 struct RightElement {
   static constexpr int at(int lane) { return lane / (M * N) * N + lane % N; }
 };
-
-/// c[m, N] = a[m, K] · b, K ≤ N: a vector of c is K products of spread elements of a with a pattern of b.
-template <class T, int N, int K>
-void tall_spread(const Product<T>& p) {
-  constexpr int L = kLanes<T>, kRowsAtOnce = L / N;
-  Raw<T> pattern[K];
-  for (int q = 0; q < K; q++)
-    for (int lane = 0; lane < L; lane++) pattern[q][lane] = p.b.data[q * p.b.row + lane % N * p.b.col];
-  const T* a = p.a.data;
-  T* c = p.c.data;
-  const auto multiply = [&](Raw<T> x) {
-    Raw<T> y = pick<RowElement<N, K, 0>, T>(x) * pattern[0];
-    if constexpr (K > 1) y += pick<RowElement<N, K, 1>, T>(x) * pattern[1];
-    if constexpr (K > 2) {
-      y += pick<RowElement<N, K, 2>, T>(x) * pattern[2];
-      y += pick<RowElement<N, K, 3>, T>(x) * pattern[3];
-    }
-    return Vec<T>(y);
-  };
-  int64_t left = p.m;
-  for (; left * K >= L; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L)
-    multiply(Vec<T>::load(a).raw).store(c);
-  for (; left > 0; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L) {
-    const Vec<T> y = multiply(Vec<T>::load(a, left * K).raw);
-    if (left >= kRowsAtOnce)
-      y.store(c);
-    else
-      y.store(c, left * N);
-  }
-}
-
-/// Neighbouring lanes of the 2N lanes u, v added up.
-template <class T, int... I>
-Raw<T> add_neighbours(Raw<T> u, Raw<T> v, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(u, v, (2 * I)...) + __builtin_shufflevector(u, v, (2 * I + 1)...);
-}
-/// c[m, 1] = a[m, K] · b, K = 2 or 4: products of whole vectors, whose neighbours are then added up.
-template <class T, int K>
-void tall_fold(const Product<T>& p) {
-  constexpr int L = kLanes<T>;
-  constexpr std::make_integer_sequence<int, L> lanes;
-  Raw<T> pattern;
-  for (int lane = 0; lane < L; lane++) pattern[lane] = p.b.data[lane % K * p.b.row];
-  const T* a = p.a.data;
-  T* c = p.c.data;
-  const auto multiply = [&](const T* x) {
-    const auto product = [&](int v) { return Vec<T>::load(x + v * L).raw * pattern; };
-    const Raw<T> y = add_neighbours<T>(product(0), product(1), lanes);
-    if constexpr (K == 2)
-      return Vec<T>(y);
-    else
-      return Vec<T>(add_neighbours<T>(y, add_neighbours<T>(product(2), product(3), lanes), lanes));
-  };
-  int64_t left = p.m;
-  for (; left >= L; left -= L, a += L * K, c += L) multiply(a).store(c);
-  if (left > 0) {
-    T rest[L * K] = {};
-    for (int64_t i = 0; i < left * K; i++) rest[i] = a[i];
-    multiply(rest).store(c, left);
-  }
-}
 
 /// c[M, N] = a · b with a stored [k, M] and b [k, N]: outer products of several rows in one vector.
 template <class T, int M, int N>
@@ -364,28 +434,12 @@ void outer_sum(const Product<T>& p) {
   sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
-      T total = 0;
+      T total = p.bias ? p.bias[j] : T(0);
       for (int q = 0; q < kAtOnce; q++) total += sum[0][q * kTerms + i * N + j];
       p.c.data[i * p.c.row + j] = total;
     }
 }
 
-template <class T, int N>
-bool tall(const Product<T>& p) {
-  if constexpr (N <= kLanes<T>) {
-    if (p.k == 1) return tall_spread<T, N, 1>(p), true;
-    if constexpr (N >= 2)
-      if (p.k == 2) return tall_spread<T, N, 2>(p), true;
-    if constexpr (N >= 4)
-      if (p.k == 4) return tall_spread<T, N, 4>(p), true;
-    if constexpr (N == 1) {
-      if (p.k == 2) return tall_fold<T, 2>(p), true;
-      if constexpr (kLanes<T> >= 4)
-        if (p.k == 4) return tall_fold<T, 4>(p), true;
-    }
-  }
-  return false;
-}
 template <class T, int M, int N>
 bool outer(const Product<T>& p) {
   if constexpr (M * N <= kLanes<T>) return outer_sum<T, M, N>(p), true;
@@ -397,18 +451,15 @@ bool outer(const Product<T>& p) {
 }
 
 template <class T>
-bool tiny(const Product<T>& p) {
-  if (p.accumulate) return false;
-  if (p.n <= 4 && p.k <= 4 && p.m >= 16 && p.c.row == p.n && p.a.row == p.k && (p.a.col == 1 || p.k == 1))
-    return p.n == 1 ? tall<T, 1>(p) : p.n == 2 ? tall<T, 2>(p) : p.n == 4 && tall<T, 4>(p);
-  if (p.m <= 4 && p.n <= 4 && p.k >= 16 && p.a.col == p.m && (p.a.row == 1 || p.m == 1) && p.b.row == p.n &&
-      (p.b.col == 1 || p.n == 1))
-    return p.m == 1 ? outer<T, 1>(p) : p.m == 2 ? outer<T, 2>(p) : p.m == 4 && outer<T, 4>(p);
-  return false;
+bool outer(const Product<T>& p) {
+  const bool dense =
+      p.a.col == p.m && (p.a.row == 1 || p.m == 1) && p.b.row == p.n && (p.b.col == 1 || p.n == 1);
+  if (!dense || p.k < 16) return false;
+  return p.m == 1 ? outer<T, 1>(p) : p.m == 2 ? outer<T, 2>(p) : p.m == 4 && outer<T, 4>(p);
 }
 
 template <class T>
-constexpr kernels::GemmPaths<T> kPaths = {tiny<T>, dot<T>, panel<T>};
+constexpr kernels::GemmPaths<T> kPaths = {outer<T>, tall<T>, dot<T>, panel<T>};
 
 }  // namespace
 

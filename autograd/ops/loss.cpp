@@ -1,3 +1,4 @@
+#include <gradus/autograd/kernels/reduce.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/index.h>
@@ -72,9 +73,14 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight, Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
   if (p.numel() > 0) {
-    const double low = min(p.detach()).item(), high = max(p.detach()).item();
-    if (!(low >= 0 && high <= 1))
-      fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+    dispatch(p.dtype(), [&]<class T>(T) {
+      T low, high;
+      const uint32_t all = (1u << p.layout().rank()) - 1;
+      kernels::extreme(false, p.dtype(), &low, p.storage().data(), p.layout(), all);
+      kernels::extreme(true, p.dtype(), &high, p.storage().data(), p.layout(), all);
+      if (!(double(low) >= 0 && double(high) <= 1))
+        fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+    });
   }
   const Tensor losses = pointwise(formulas::Bce{}, p, target);
   return reduced(weight.defined() ? losses * weight : losses, reduction);

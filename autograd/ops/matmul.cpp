@@ -1,5 +1,4 @@
 #include <gradus/autograd/core/apply.h>
-#include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/kernels/gemm.h>
 #include <gradus/autograd/ops/matmul.h>
 #include <gradus/autograd/ops/reduce.h>
@@ -14,7 +13,7 @@ void multiply(const Tensor& a, int64_t at_a, const Tensor& b, int64_t at_b, cons
   const int ra = la.rank(), rb = lb.rank();
   const int64_t item = item_size(c.dtype());
   kernels::gemm(c.dtype(), m, n, k, a.storage().data() + at_a * item, la.strides[ra - 2], la.strides[ra - 1],
-                b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], c.raw() + at_c * item, n, false);
+                b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr, c.raw() + at_c * item, n);
 }
 
 Shape batch_of(const Shape& s) { return Shape(s.begin(), static_cast<size_t>(s.rank() - 2)); }
@@ -25,16 +24,19 @@ struct Matmul {
   static constexpr Needs needs[] = {in(1), in(0)};
   Tensor value(const Tensor& a, const Tensor& b) const {
     const int64_t m = a.size(-2), k = a.size(-1), n = b.size(-1);
+    if (b.dim() == 2 && (a.dim() == 2 || a.is_contiguous())) {
+      Shape shape = a.shape();
+      shape[shape.rank() - 1] = n;
+      Tensor y = make_empty(shape, a.dtype());
+      const Tensor rows = a.dim() == 2 ? a : a.reshape({batch_of(a.shape()).numel() * m, k});
+      multiply(rows, rows.layout().offset, b, b.layout().offset, y, 0, rows.size(0), n, k);
+      return y;
+    }
     const Shape batch = broadcast(name, batch_of(a.shape()), batch_of(b.shape()));
     Shape shape = batch;
     shape.push_back(m);
     shape.push_back(n);
     Tensor y = make_empty(shape, a.dtype());
-    if (b.dim() == 2 && a.is_contiguous()) {
-      const Tensor rows = a.dim() == 2 ? a : a.reshape({batch.numel() * m, k});
-      multiply(rows, rows.layout().offset, b, b.layout().offset, y, 0, rows.size(0), n, k);
-      return y;
-    }
     Layout la = a.layout(), lb = b.layout();
     la.shape = batch_of(a.shape());
     lb.shape = batch_of(b.shape());
@@ -55,10 +57,10 @@ struct Linear {
   Tensor value(const Tensor& x, const Tensor& w, const Tensor& b) const {
     const int64_t m = x.size(0), n = w.size(0), k = w.size(1);
     Tensor y = make_empty({m, n}, x.dtype());
-    if (b.defined()) kernels::copy(y.dtype(), y.storage().data(), y.layout(), b.dtype(), b.storage().data(), broadcast_to(b.layout(), y.shape()));
+    const Tensor bias = b.defined() ? b.contiguous() : b;
     const Layout &lx = x.layout(), &lw = w.layout();
     kernels::gemm(y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1], lw.strides[0],
-                  y.raw(), n, b.defined());
+                  bias.defined() ? bias.raw() : nullptr, y.raw(), n);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return matmul(b.g(), b.in(1)); }
