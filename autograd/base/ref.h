@@ -26,6 +26,13 @@ class Ref {
   constexpr Ref() noexcept : p_(nullptr) {}
   constexpr Ref(std::nullptr_t) noexcept : p_(nullptr) {}
   explicit Ref(T* p) noexcept : p_(p) { retain(); }
+  /// The first reference to a new object: nobody else can see it yet, so the count needs no atomic addition.
+  static Ref first(T* p) noexcept {
+    Ref r;
+    r.p_ = p;
+    p->refs_.store(1, std::memory_order_relaxed);
+    return r;
+  }
   Ref(const Ref& r) noexcept : p_(r.p_) { retain(); }
   Ref(Ref&& r) noexcept : p_(std::exchange(r.p_, nullptr)) {}
   Ref& operator=(Ref r) noexcept {

@@ -15,14 +15,14 @@ Ref<Storage> Storage::allocate(int64_t bytes) {
   const size_t n = static_cast<size_t>(bytes);
   if (n <= kInline) {
     char* block = static_cast<char*>(pool::allocate(kHeader + n));
-    return Ref<Storage>(new (block) Storage(reinterpret_cast<std::byte*>(block + kHeader), bytes, 0));
+    return Ref<Storage>::first(new (block) Storage(reinterpret_cast<std::byte*>(block + kHeader), bytes, 0));
   }
   size_t reserved = n;
   void* data = nullptr;
   try {
     data = pool::allocate_large(reserved);
     void* header = pool::allocate(sizeof(Storage));
-    return Ref<Storage>(new (header) Storage(static_cast<std::byte*>(data), bytes, reserved));
+    return Ref<Storage>::first(new (header) Storage(static_cast<std::byte*>(data), bytes, reserved));
   } catch (const std::bad_alloc&) {
     if (data) pool::release_large(data, reserved);
     fail("allocate: no memory for {} bytes", bytes);

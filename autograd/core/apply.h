@@ -92,7 +92,7 @@ class Rule final : public Node {
     const size_t bytes = bytes_of(sizeof(Rule), plan);
     Rule* rule = new (allocate(bytes)) Rule(op);
     rule->init(sizeof(Rule), bytes, plan);
-    return Ref<Node>(rule);
+    return Ref<Node>::first(rule);
   }
   using Node::Plan;
 
@@ -153,9 +153,10 @@ constexpr uint32_t differentiable_of() {
 }
 
 /// Gives the results of a recorded op their edges.
-inline void connect(const Ref<Node>& node, std::span<const Tensor* const> outs, uint32_t differentiable) noexcept {
-  for (uint32_t k = 0; k < differentiable && k < outs.size(); k++)
+inline void connect(Ref<Node> node, std::span<const Tensor* const> outs, uint32_t differentiable) noexcept {
+  for (uint32_t k = 1; k < differentiable && k < outs.size(); k++)
     if (outs[k]->defined() && is_floating(outs[k]->dtype())) outs[k]->impl()->edge = Edge(node, k);
+  if (is_floating(outs[0]->dtype())) outs[0]->impl()->edge = Edge(std::move(node), 0);
 }
 
 /// Results are tensors of their own, even where value() made them with views.

@@ -83,7 +83,10 @@ Shape Node::shape(uint32_t slot) const noexcept {
 
 bool Node::has_shape(uint32_t slot, const Shape& s) const noexcept {
   const int64_t* word = output(slot);
-  return *word >> 8 == s.rank() && std::equal(s.begin(), s.end(), word + 1);
+  if (*word++ >> 8 != s.rank()) return false;
+  for (int64_t d : s)
+    if (d != *word++) return false;
+  return true;
 }
 
 Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtype>(*output(slot) & 0xff); }
@@ -164,7 +167,7 @@ Ref<Node> Leaf::make(TensorImpl* owner) {
   const size_t bytes = bytes_of(sizeof(Leaf), plan);
   Leaf* leaf = new (allocate(bytes)) Leaf(owner);
   leaf->init(sizeof(Leaf), bytes, plan);
-  return Ref<Node>(leaf);
+  return Ref<Node>::first(leaf);
 }
 
 Tensor Back::zeros_for(uint32_t k) const {

@@ -21,7 +21,7 @@ void TensorImpl::dispose() noexcept {
 }
 
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
-  return Tensor(Ref<TensorImpl>(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), layout, dtype)));
+  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), layout, dtype)));
 }
 
 Tensor make_empty(const Shape& shape, Dtype dtype) {
@@ -29,7 +29,7 @@ Tensor make_empty(const Shape& shape, Dtype dtype) {
   if (__builtin_mul_overflow(shape.numel(), item_size(dtype), &bytes))
     fail<ShapeError>("shape: the size in bytes does not fit into 63 bits: {} of {}", shape, dtype);
   Ref<Storage> storage = Storage::allocate(bytes);
-  return Tensor(Ref<TensorImpl>(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), shape, dtype)));
+  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), shape, dtype)));
 }
 
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }

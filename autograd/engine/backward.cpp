@@ -14,8 +14,12 @@ namespace {
 /// its edges lead to, so every gradient is complete when its node's turn comes.
 class Pass final : public GradientSink {
  public:
-  Pass(bool create_graph, bool free_saved) noexcept
-      : id_(next_id()), create_graph_(create_graph), free_saved_(free_saved) {}
+  Pass(bool create_graph, bool free_saved)
+      : id_(next_id()), create_graph_(create_graph), free_saved_(free_saved) {
+    heap_.reserve(kFew);
+    leaves_.reserve(kFew);
+    arrivals_.reserve(kFew);
+  }
   ~Pass() {
     // After an error, nodes are left as they were before the pass.
     for (Node* n : heap_) release(*n);
@@ -64,7 +68,7 @@ class Pass final : public GradientSink {
   void release(Node& n) noexcept {
     if (n.pass().load(std::memory_order_relaxed) != id_) return;
     for (uint32_t k = 0; k < n.num_outputs(); k++) n.pending(k) = nullptr;
-    n.pass() = 0;
+    n.pass().store(0, std::memory_order_relaxed);
   }
   void push(Node* n) {
     heap_.push_back(n);
@@ -79,6 +83,7 @@ class Pass final : public GradientSink {
   void run_hooks(Node& n, std::span<Tensor> g);
   bool capture_from(const Node& n, std::span<const Tensor> g);
 
+  static constexpr size_t kFew = 16;
   const uint32_t id_;
   const bool create_graph_, free_saved_;
   bool restricted_ = false;
@@ -107,9 +112,11 @@ void Pass::give(const Edge& e, Tensor g) {
   }
   if (g.dtype() != n.dtype(e.slot)) g = g.to(n.dtype(e.slot));
   if (n.is_leaf()) return add(gradient_of(n), std::move(g));
-  uint32_t before = 0;
-  if (!n.pass().compare_exchange_strong(before, id_, std::memory_order_relaxed) && before != id_)
+  // Plain loads and stores: between threads only leaves may be shared.
+  const uint32_t before = n.pass().load(std::memory_order_relaxed);
+  if (before != 0 && before != id_)
     fail<GradError>("backward: '{}' is part of another backward pass that has not ended", n.name());
+  n.pass().store(id_, std::memory_order_relaxed);
   bool queued = false;
   for (uint32_t k = 0; k < n.num_outputs(); k++) queued |= static_cast<bool>(n.pending(k));
   if (!queued) push(&n);
@@ -129,7 +136,6 @@ void Pass::add(Ref<TensorImpl>& arrived, Tensor g) const {
 }
 
 Ref<TensorImpl>& Pass::gradient_of(Node& leaf) {
-  constexpr size_t kFew = 16;
   if (leaves_.size() <= kFew) {
     for (LeafGradient& l : leaves_)
       if (l.leaf.get() == &leaf) return l.g;
@@ -162,7 +168,7 @@ void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> target
     for (size_t i = 0; i < nodes.size(); i++)
       for (const Edge& e : nodes[i]->edges()) visit(e);
   } catch (...) {
-    for (Node* n : nodes) n->pass() = 0;
+    for (Node* n : nodes) n->pass().store(0, std::memory_order_relaxed);
     throw;
   }
   std::sort(nodes.begin(), nodes.end(), older);
@@ -172,7 +178,7 @@ void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> target
     if (needed)
       marked_.push_back(n);
     else
-      n->pass() = 0;
+      n->pass().store(0, std::memory_order_relaxed);
   }
 }
 
@@ -215,7 +221,7 @@ void Pass::run_node(Node& n) {
   if (n.num_outputs() > 1) many.resize(n.num_outputs());
   const std::span<Tensor> g = many.empty() ? std::span<Tensor>(one) : std::span<Tensor>(many);
   for (uint32_t k = 0; k < n.num_outputs(); k++) g[k] = Tensor(std::exchange(n.pending(k), nullptr));
-  n.pass() = 0;
+  n.pass().store(0, std::memory_order_relaxed);
 
   if (n.extras()) {
     run_hooks(n, g);

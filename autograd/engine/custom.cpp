@@ -12,7 +12,7 @@ class CustomNode final : public Node {
     const size_t bytes = bytes_of(sizeof(CustomNode), plan);
     CustomNode* node = new (allocate(bytes)) CustomNode(op);
     node->init(sizeof(CustomNode), bytes, plan);
-    return Ref<Node>(node);
+    return Ref<Node>::first(node);
   }
   using Node::Plan;
   const char* name() const override { return op_.name; }
