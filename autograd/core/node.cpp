@@ -33,6 +33,7 @@ void for_each_kept(Needs keep, std::span<const Tensor* const> ins, std::span<con
 size_t Node::bytes_of(size_t object, const Plan& plan) noexcept {
   size_t n = aligned8(object) + plan.edges.size() * sizeof(Edge) + plan.outs.size() * sizeof(Ref<TensorImpl>);
   for (const Tensor* y : plan.outs) n += 8 + 8 * static_cast<size_t>(y->layout().rank());
+  if (plan.keep == nothing) return n;
   for_each_kept(plan.keep, plan.ins, plan.outs, [&](const Tensor& x, bool, uint32_t) {
     n += sizeof(Saved) + 16 * static_cast<size_t>(x.layout().rank());
   });
@@ -64,6 +65,7 @@ void Node::init(size_t object, size_t bytes, const Plan& plan) noexcept {
     word = std::copy(s.begin(), s.end(), word);
   }
   saved_offset_ = static_cast<uint32_t>(reinterpret_cast<char*>(word) - self());
+  if (plan.keep == nothing) return;
   Saved* saved = saved_begin();
   for_each_kept(plan.keep, plan.ins, plan.outs, [&](const Tensor& x, bool is_output, uint32_t index) {
     const TensorImpl& impl = *x.impl();

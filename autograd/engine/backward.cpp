@@ -272,45 +272,50 @@ void Pass::commit() {
   arrivals_.clear();
 }
 
-/// The gradients to start from, checked.
-Tensors seeds(const char* op, const Tensors& outputs, const Tensors& given) {
-  if (outputs.empty()) fail<GradError>("{}: there is no output to start from", op);
-  if (!given.empty() && given.size() != outputs.size())
-    fail<GradError>("{}: {} gradients for {} outputs", op, given.size(), outputs.size());
-  Tensors g;
-  for (size_t i = 0; i < outputs.size(); i++) {
-    const Tensor& y = outputs[i];
-    if (!y.requires_grad())
-      fail<GradError>("{}: the output does not require grad: nothing that it was computed from does, or it was made under NoGrad", op);
-    Tensor s = given.empty() ? Tensor() : given[i];
-    if (!s.defined()) {
-      if (y.numel() != 1)
-        fail<GradError>("{}: the output has {} elements: {}; give its gradient, or reduce it to one element", op, y.numel(), y.shape());
-      s = ones_like(y);
-    }
-    if (!(s.shape() == y.shape())) fail<ShapeError>("{}: a gradient of shape {} for an output of shape {}", op, s.shape(), y.shape());
-    if (!is_floating(s.dtype())) fail<DtypeError>("{}: the gradient of an output must be floating, not {}", op, s.dtype());
-    g.push_back(std::move(s));
+/// The gradient to start from at the output y, checked.
+Tensor seed(const char* op, const Tensor& y, const Tensor& given) {
+  if (!y.requires_grad())
+    fail<GradError>("{}: the output does not require grad: nothing that it was computed from does, or it was made under NoGrad", op);
+  if (!given.defined()) {
+    if (y.numel() != 1)
+      fail<GradError>("{}: the output has {} elements: {}; give its gradient, or reduce it to one element", op, y.numel(), y.shape());
+    return ones_like(y);
   }
-  return g;
+  if (!(given.shape() == y.shape()))
+    fail<ShapeError>("{}: a gradient of shape {} for an output of shape {}", op, given.shape(), y.shape());
+  if (!is_floating(given.dtype()))
+    fail<DtypeError>("{}: the gradient of an output must be floating, not {}", op, given.dtype());
+  return given;
+}
+
+void check_counts(const char* op, size_t outputs, size_t gradients) {
+  if (outputs == 0) fail<GradError>("{}: there is no output to start from", op);
+  if (gradients != 0 && gradients != outputs) fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs);
+}
+
+void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradients, bool retain_graph, bool create_graph) {
+  check_counts("backward", outputs.size(), gradients.size());
+  Pass pass(create_graph, !retain_graph && !create_graph);
+  {
+    const GradMode mode(create_graph);
+    for (size_t i = 0; i < outputs.size(); i++)
+      pass.start(outputs[i].edge(), seed("backward", outputs[i], gradients.empty() ? Tensor() : gradients[i]));
+  }
+  pass.run();
+  pass.commit();
 }
 
 }  // namespace
 
 void backward(const Tensors& outputs, const Tensors& gradients, bool retain_graph, bool create_graph) {
-  Tensors g = seeds("backward", outputs, gradients);
-  Pass pass(create_graph, !retain_graph && !create_graph);
-  {
-    const GradMode mode(create_graph);
-    for (size_t i = 0; i < outputs.size(); i++) pass.start(outputs[i].edge(), std::move(g[i]));
-  }
-  g.clear();
-  pass.run();
-  pass.commit();
+  run_backward(outputs, gradients, retain_graph, create_graph);
 }
 
 Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs, GradOptions options) {
-  Tensors g = seeds("grad", outputs, grad_outputs);
+  check_counts("grad", outputs.size(), grad_outputs.size());
+  Tensors g;
+  for (size_t i = 0; i < outputs.size(); i++)
+    g.push_back(seed("grad", outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
   if (inputs.empty()) fail<GradError>("grad: there is no input to differentiate with respect to");
   std::vector<Edge> roots, targets;
   for (const Tensor& y : outputs) roots.push_back(y.edge());
@@ -338,7 +343,9 @@ Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
-  gradus::backward({*this}, {gradient}, retain_graph, create_graph);
+  // A hook may drop the caller's handle.
+  const Tensor y = *this;
+  run_backward({&y, 1}, {&gradient, 1}, retain_graph, create_graph);
 }
 
 }  // namespace gradus

@@ -64,7 +64,15 @@ struct Mean {
   static constexpr auto formula = "y = Σ x / n        dx = g / n, repeated over the dims that were summed";
   uint32_t mask;
   bool keepdim;
-  Tensor value(const Tensor& x) const { return Sum{mask, keepdim}.value(x) / count(x.shape(), mask); }
+  Tensor value(const Tensor& x) const {
+    const Tensor y = Sum{mask, keepdim}.value(x);
+    dispatch_floating(y.dtype(), [&, n = count(x.shape(), mask)](auto zero) {
+      using T = decltype(zero);
+      T* const p = reinterpret_cast<T*>(y.raw());
+      for (int64_t i = 0, size = y.numel(); i < size; i++) p[i] /= static_cast<T>(n);
+    });
+    return y;
+  }
   Tensor vjp(In<0>, const Back& b) const {
     return spread(b.g() / count(b.shape(0), mask), b.shape(0), mask, keepdim);
   }
