@@ -14,9 +14,7 @@ inline constexpr Dtype kInt64 = Dtype::Int64;
 inline constexpr Dtype kFloat32 = Dtype::Float32;
 inline constexpr Dtype kFloat64 = Dtype::Float64;
 
-constexpr int64_t item_size(Dtype d) {
-  return d == kFloat64 || d == kInt64 ? 8 : d == kFloat32 ? 4 : 1;
-}
+constexpr int64_t item_size(Dtype d) { return d == kFloat64 || d == kInt64 ? 8 : d == kFloat32 ? 4 : 1; }
 constexpr bool is_floating(Dtype d) { return d == kFloat32 || d == kFloat64; }
 /// PyTorch's names: "float32", "int64", "bool" ...
 constexpr const char* name_of(Dtype d) {

@@ -56,7 +56,8 @@ class Ref {
   void release() noexcept {
     if (!p_) return;
     // The last owner needs no atomic decrement: nobody else can reach the count any more.
-    if (p_->refs_.load(std::memory_order_acquire) == 1 || p_->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+    if (p_->refs_.load(std::memory_order_acquire) == 1 ||
+        p_->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
       p_->dispose();
   }
   T* p_;

@@ -10,7 +10,7 @@ namespace gradus {
 class Scalar {
  public:
   template <class A>
-    requires std::is_arithmetic_v<A>
+  requires std::is_arithmetic_v<A>
   constexpr Scalar(A a) : floating_(std::is_floating_point_v<A>), bool_(std::same_as<A, bool>) {
     if constexpr (std::is_floating_point_v<A>)
       d_ = static_cast<double>(a);

@@ -49,7 +49,8 @@ bool Layout::overlaps() const {
 
 int normalize_dim(const char* op, int64_t dim, int rank) {
   const int64_t n = rank ? rank : 1;
-  if (dim < -n || dim >= n) fail<IndexError>("{}: dim {} is out of range: it must lie in [{}, {}]", op, dim, -n, n - 1);
+  if (dim < -n || dim >= n)
+    fail<IndexError>("{}: dim {} is out of range: it must lie in [{}, {}]", op, dim, -n, n - 1);
   return static_cast<int>(dim < 0 ? dim + n : dim);
 }
 

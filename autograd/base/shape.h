@@ -105,7 +105,8 @@ struct Layout {
     return last + 1;
   }
   friend bool operator==(const Layout& a, const Layout& b) noexcept {
-    return a.shape == b.shape && a.offset == b.offset && std::equal(a.strides, a.strides + a.rank(), b.strides);
+    return a.shape == b.shape && a.offset == b.offset &&
+           std::equal(a.strides, a.strides + a.rank(), b.strides);
   }
 };
 

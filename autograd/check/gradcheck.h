@@ -60,8 +60,7 @@ constexpr int tensor_arity() {
     return 0;
 }
 template <class F>
-concept FunctionOfTensors = tensor_arity<F>()
-> 0;
+concept FunctionOfTensors = (tensor_arity<F>() > 0);
 
 template <class F>
 std::function<Tensor(const Tensors&)> over_tensors(const F& f, size_t given) {

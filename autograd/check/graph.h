@@ -20,8 +20,7 @@ struct BackwardStep {
   std::vector<size_t> inputs;  // the steps that the gradients go on to
 };
 /// What a backward pass from y does, step by step.
-std::vector<BackwardStep> explain(const Tensor& y,
-                                  const NamedTensors& names = {});
+std::vector<BackwardStep> explain(const Tensor& y, const NamedTensors& names = {});
 /// One line for each step.
 std::string str(const std::vector<BackwardStep>& steps);
 

@@ -33,9 +33,7 @@ class Back {
       : node_(node), g_(g), create_graph_(create_graph), sink_(sink) {}
 
   /// dL/d(output k). Zeros where nothing arrived at that output.
-  Tensor g(uint32_t k = 0) const {
-    return g_[k].defined() ? g_[k] : zeros_for(k);
-  }
+  Tensor g(uint32_t k = 0) const { return g_[k].defined() ? g_[k] : zeros_for(k); }
   /// Input i as it was; only what `needs` declares.
   Tensor in(uint32_t i) const { return node_.read_saved(false, i); }
   /// Output k as it was; only what `needs` declares.
@@ -50,7 +48,8 @@ class Back {
     const Edge& e = node_.edges()[i];
     return e.node->dtype(e.slot);
   }
-  /// True when gradients must be differentiable themselves: rules then run on tensors instead of fused kernels.
+  /// True when gradients must be differentiable themselves: rules then run on tensors instead of fused
+  /// kernels.
   bool create_graph() const noexcept { return create_graph_; }
   bool wanted(uint32_t i) const { return node_.edges()[i] && sink_.wanted(node_.edges()[i]); }
   void give(uint32_t i, Tensor g) { sink_.give(node_.edges()[i], std::move(g)); }
@@ -75,11 +74,16 @@ constexpr Needs needs_of(size_t i) {
     return nothing;
 }
 template <class Op>
-concept HasListRule = requires(const Op& op, const Back& b) { op.vjp(0, b); };
+concept HasListRule = requires(const Op& op, const Back& b) {
+  op.vjp(0, b);
+};
 template <class Op, int I>
-concept HasRule = requires(const Op& op, const Back& b) { op.vjp(In<I>{}, b); };
+concept HasRule = requires(const Op& op, const Back& b) {
+  op.vjp(In<I>{}, b);
+};
 template <class Op>
-concept Differentiable = HasListRule<Op> || HasRule<Op, 0> || HasRule<Op, 1> || HasRule<Op, 2> || HasRule<Op, 3>;
+concept Differentiable =
+    HasListRule<Op> || HasRule<Op, 0> || HasRule<Op, 1> || HasRule<Op, 2> || HasRule<Op, 3>;
 
 inline constexpr int kMaxInputs = 8;
 
@@ -109,9 +113,8 @@ class Rule final : public Node {
       for (uint32_t i = 0; i < num_inputs(); i++)
         if (b.wanted(i)) b.give(i, op_.vjp(static_cast<int>(i), b));
     } else {
-      [&]<int... I>(std::integer_sequence<int, I...>) {
-        (run_one<I>(b), ...);
-      }(std::make_integer_sequence<int, kMaxInputs>{});
+      [&]<int... I>(std::integer_sequence<int, I...>) { (run_one<I>(b), ...); }
+      (std::make_integer_sequence<int, kMaxInputs>{});
     }
   }
 
@@ -169,7 +172,8 @@ void own(const Y& y) noexcept {
 }
 
 template <class Op, class Y>
-void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<const Tensor* const> ins, const Y& y) {
+void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<const Tensor* const> ins,
+                    const Y& y) {
   if constexpr (std::is_same_v<Y, Tensor>) {
     const Tensor* outs[] = {&y};
     connect(record(op, edges, ins, outs), outs, 1);
@@ -190,8 +194,7 @@ inline const Edge& edge_of(const Tensor& x) { return x.defined() ? x.edge() : kN
 
 /// Computes op(x…) and records it if gradients are wanted. An undefined tensor stands for a missing input.
 template <class Op, class... X>
-  requires(std::is_same_v<X, Tensor> && ...)
-auto apply(const Op& op, const X&... x) {
+requires(std::is_same_v<X, Tensor>&&...) auto apply(const Op& op, const X&... x) {
   static_assert(sizeof...(X) <= detail::kMaxInputs);
   auto y = [&] {
     NoGrad no_grad;
@@ -252,11 +255,10 @@ void check_inplace(const char* op, const Tensor& x, bool records);
 /// Makes `node` the history of x, which it has just overwritten: x's base, or its views, will follow.
 void rebase_history(const Tensor& x, Ref<Node> node);
 
-/// y = op(x, rest…), written into x; the same struct as out of place. `op.write(x, old, rest…)` does it, where
-/// `old` is x, or a copy of it if the rule reads the overwritten value.
+/// y = op(x, rest…), written into x; the same struct as out of place. `op.write(x, old, rest…)` does it,
+/// where `old` is x, or a copy of it if the rule reads the overwritten value.
 template <class Op, class... X>
-  requires(std::is_same_v<X, Tensor> && ...)
-void apply_inplace(const Op& op, Tensor& x, const X&... rest) {
+requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor& x, const X&... rest) {
   const Edge* edges[] = {&edge_of(x), &edge_of(rest)...};
   const bool records = is_grad_enabled() && detail::any_edge(edges);
   check_inplace(op.name, x, records);

@@ -69,8 +69,13 @@ void Node::init(size_t object, size_t bytes, const Plan& plan) noexcept {
   Saved* saved = saved_begin();
   for_each_kept(plan.keep, plan.ins, plan.outs, [&](const Tensor& x, bool is_output, uint32_t index) {
     const TensorImpl& impl = *x.impl();
-    new (saved) Saved{impl.storage, impl.layout.offset, impl.storage->version(), impl.dtype,
-                      static_cast<uint8_t>(impl.layout.rank()), is_output, index};
+    new (saved) Saved{impl.storage,
+                      impl.layout.offset,
+                      impl.storage->version(),
+                      impl.dtype,
+                      static_cast<uint8_t>(impl.layout.rank()),
+                      is_output,
+                      index};
     int64_t* dims = std::copy(impl.layout.shape.begin(), impl.layout.shape.end(), saved->dims());
     std::copy(impl.layout.strides, impl.layout.strides + impl.layout.rank(), dims);
     saved = saved->next();
@@ -99,10 +104,13 @@ Tensor Node::read_saved(bool is_output, uint32_t index) const {
     if (s->is_output != is_output || s->index != index) continue;
     if (!s->storage)
       fail<GradError>(
-          "backward: the values that '{}' saved were freed by an earlier backward(); pass retain_graph to run twice", name());
+          "backward: the values that '{}' saved were freed by an earlier backward(); pass retain_graph to "
+          "run twice",
+          name());
     if (s->storage->version() != s->version)
       fail<GradError>(
-          "backward: '{}' saved a value that was changed in place afterwards (version {}, saved at {}); clone() it first",
+          "backward: '{}' saved a value that was changed in place afterwards (version {}, saved at {}); "
+          "clone() it first",
           name(), s->storage->version(), s->version);
     Layout l;
     l.shape = Shape(s->dims(), s->rank);

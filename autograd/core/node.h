@@ -44,8 +44,8 @@ class Node : public Counted {
     int64_t* dims() noexcept { return reinterpret_cast<int64_t*>(this + 1); }
     Saved* next() noexcept { return reinterpret_cast<Saved*>(dims() + 2 * rank); }
   };
-  /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it was freed or
-  /// was changed in place since.
+  /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it was
+  /// freed or was changed in place since.
   Tensor read_saved(bool is_output, uint32_t index) const;
   /// Drops what was saved: the node cannot run again.
   void free_saved() noexcept;
@@ -90,7 +90,7 @@ class Node : public Counted {
   /// Everything of a node but its op.
   struct Plan {
     std::span<const Edge* const> edges;
-    std::span<const Tensor* const> ins;   // to save from; may be empty where nothing is saved
+    std::span<const Tensor* const> ins;  // to save from; may be empty where nothing is saved
     std::span<const Tensor* const> outs;
     Needs keep;  // what to save
   };

@@ -72,8 +72,12 @@ void set_edge(TensorImpl& x, Edge e) {
 
 }  // namespace
 
-Tensor as_strided(const Tensor& x, const Layout& region) { return apply_view(AsStrided{region}, x.contiguous()); }
-Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) { return apply(Embed{region, shape}, x); }
+Tensor as_strided(const Tensor& x, const Layout& region) {
+  return apply_view(AsStrided{region}, x.contiguous());
+}
+Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) {
+  return apply(Embed{region, shape}, x);
+}
 Tensor blank(const Tensor& x, const Layout& region) { return apply(Blank{region}, x); }
 
 const Edge& Tensor::refresh_edge() const {
@@ -91,17 +95,22 @@ const Edge& Tensor::refresh_edge() const {
 
 void check_inplace(const char* op, const Tensor& x, bool records) {
   if (x.layout().overlaps())
-    fail<GradError>("{}: in place: several elements of the {} tensor share one place in memory (expanded?); clone() it first",
-                    op, x.shape());
+    fail<GradError>(
+        "{}: in place: several elements of the {} tensor share one place in memory (expanded?); clone() it "
+        "first",
+        op, x.shape());
   if (!records) return;
   const TensorImpl& v = *x.impl();
   const TensorImpl& root = v.base ? *v.base : v;
   if (root.edge && root.edge.node->is_leaf())
-    fail<GradError>("{}: in place: {} that requires grad cannot be changed while recording; do it under NoGrad",
-                    op, v.base ? "a view of a leaf" : "a leaf");
+    fail<GradError>(
+        "{}: in place: {} that requires grad cannot be changed while recording; do it under NoGrad", op,
+        v.base ? "a view of a leaf" : "a leaf");
   if (v.made_under_no_grad || root.made_under_no_grad)
-    fail<GradError>("{}: in place: this view was made under NoGrad: its base could not follow; make the view while recording",
-                    op);
+    fail<GradError>(
+        "{}: in place: this view was made under NoGrad: its base could not follow; make the view while "
+        "recording",
+        op);
   if (v.base) region_of(v);
 }
 

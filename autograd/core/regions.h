@@ -2,7 +2,8 @@
 #include <gradus/autograd/core/apply.h>
 
 /// Four ops on a region of a tensor: what a view selects. They are closed under differentiation and carry
-/// all of views and in-place writes. A region is a Layout relative to the first element of a row-major tensor.
+/// all of views and in-place writes. A region is a Layout relative to the first element of a row-major
+/// tensor.
 namespace gradus {
 
 /// x's elements under `region`: a view of x where x is row-major, else of a row-major copy.

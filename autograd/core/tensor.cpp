@@ -21,7 +21,8 @@ void TensorImpl::dispose() noexcept {
 }
 
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
-  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), layout, dtype)));
+  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl)))
+                                           TensorImpl(std::move(storage), layout, dtype)));
 }
 
 Tensor make_empty(const Shape& shape, Dtype dtype) {
@@ -29,7 +30,8 @@ Tensor make_empty(const Shape& shape, Dtype dtype) {
   if (__builtin_mul_overflow(shape.numel(), item_size(dtype), &bytes))
     fail<ShapeError>("shape: the size in bytes does not fit into 63 bits: {} of {}", shape, dtype);
   Ref<Storage> storage = Storage::allocate(bytes);
-  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(std::move(storage), shape, dtype)));
+  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl)))
+                                           TensorImpl(std::move(storage), shape, dtype)));
 }
 
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }
@@ -43,10 +45,12 @@ Scalar Tensor::scalar_at(const Shape& index, bool single) const {
   const Layout& l = layout();
   int64_t at = l.offset;
   if (single) {
-    if (numel() != 1) fail<ShapeError>("item: the tensor must have one element, this has {}: {}", numel(), l.shape);
+    if (numel() != 1)
+      fail<ShapeError>("item: the tensor must have one element, this has {}: {}", numel(), l.shape);
   } else {
     if (index.rank() != l.rank())
-      fail<IndexError>("at: {} indices for a tensor of {} dims: {} into {}", index.rank(), l.rank(), index, l.shape);
+      fail<IndexError>("at: {} indices for a tensor of {} dims: {} into {}", index.rank(), l.rank(), index,
+                       l.shape);
     for (int i = 0; i < l.rank(); i++) {
       const int64_t k = index[i] < 0 ? index[i] + l.shape[i] : index[i];
       if (k < 0 || k >= l.shape[i]) fail<IndexError>("at: index {} is out of range for {}", index, l.shape);
@@ -74,9 +78,7 @@ void* Tensor::mutable_data_as(Dtype wanted) {
   return raw();
 }
 
-bool Tensor::requires_grad() const {
-  return static_cast<bool>(edge());
-}
+bool Tensor::requires_grad() const { return static_cast<bool>(edge()); }
 
 bool Tensor::is_leaf() const {
   const Edge& e = edge();
@@ -87,8 +89,9 @@ Tensor& Tensor::requires_grad_(bool on) {
   const Edge e = edge();
   if (e && !e.node->is_leaf()) {
     if (on) return *this;
-    fail<GradError>("requires_grad_: this is the result of '{}'; only leaves can be switched off; use detach()",
-                    e.node->name());
+    fail<GradError>(
+        "requires_grad_: this is the result of '{}'; only leaves can be switched off; use detach()",
+        e.node->name());
   }
   if (on == static_cast<bool>(e)) return *this;
   if (on && !is_floating(dtype()))
@@ -110,7 +113,8 @@ Tensor Tensor::grad() const { return defined_impl().grad; }
 void Tensor::set_grad(const Tensor& g) {
   const TensorImpl& x = defined_impl();
   if (g.defined() && (g.shape() != x.layout.shape || g.dtype() != x.dtype))
-    fail<ShapeError>("set_grad: a gradient of {} {} does not fit a tensor of {} {}", g.dtype(), g.shape(), dtype(), shape());
+    fail<ShapeError>("set_grad: a gradient of {} {} does not fit a tensor of {} {}", g.dtype(), g.shape(),
+                     dtype(), shape());
   // backward() adds to it in place, which an expanded tensor does not allow.
   impl_->grad = g.defined() && g.layout().overlaps() ? g.clone() : g;
 }
@@ -140,7 +144,8 @@ int64_t Tensor::add_hook(Ref<HookFunction> f) const {
 
 void Tensor::remove_hook(int64_t id) const {
   const Edge e = edge();
-  if (e && e.node->extras()) std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) { return h.id == id; });
+  if (e && e.node->extras())
+    std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) { return h.id == id; });
 }
 
 std::string Tensor::op_name() const {

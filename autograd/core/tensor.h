@@ -38,8 +38,8 @@ struct Edge {
 /// An n-dimensional array that remembers how it was computed. A Tensor is a handle: copies share the
 /// elements and the history; clone() copies the elements.
 ///
-/// Semantics are PyTorch's: names, broadcasting, promotion, views, in-place rules. Members are what is written
-/// every day; everything else is a free function.
+/// Semantics are PyTorch's: names, broadcasting, promotion, views, in-place rules. Members are what is
+/// written every day; everything else is a free function.
 class Tensor {
  public:
   /// Undefined: holds nothing; only defined() and assignment are allowed.
@@ -75,8 +75,8 @@ class Tensor {
   }
   /// The elements in row-major order, converted to T (not bool: std::vector<bool> is no array; take uint8_t).
   template <class T = double>
-    requires(!std::same_as<T, bool>)
-  std::vector<T> to_vector() const {
+  requires(!std::same_as<T, bool>) std::vector<T> to_vector()
+  const {
     std::vector<T> v(static_cast<size_t>(numel()));
     copy_to(v.data(), dtype_of<T>);
     return v;
@@ -228,8 +228,10 @@ std::ostream& operator<<(std::ostream& os, const Tensor& x);
 
 /// What a Tensor points to.
 struct TensorImpl : Counted {
-  TensorImpl(Ref<Storage> s, const Layout& l, Dtype d) noexcept : dtype(d), storage(std::move(s)), layout(l) {}
-  TensorImpl(Ref<Storage> s, const Shape& shape, Dtype d) noexcept : dtype(d), storage(std::move(s)), layout(shape) {}
+  TensorImpl(Ref<Storage> s, const Layout& l, Dtype d) noexcept
+      : dtype(d), storage(std::move(s)), layout(l) {}
+  TensorImpl(Ref<Storage> s, const Shape& shape, Dtype d) noexcept
+      : dtype(d), storage(std::move(s)), layout(shape) {}
   ~TensorImpl();
   void dispose() noexcept;
 

@@ -36,7 +36,8 @@ class Pass final : public GradientSink {
 
   bool wanted(const Edge& e) const override {
     if (!restricted_) return true;
-    return e.node->is_leaf() ? is_target(e.node.get()) : e.node->pass().load(std::memory_order_relaxed) == id_;
+    return e.node->is_leaf() ? is_target(e.node.get())
+                             : e.node->pass().load(std::memory_order_relaxed) == id_;
   }
   void give(const Edge& e, Tensor g) override;
 
@@ -107,7 +108,8 @@ void Pass::give(const Edge& e, Tensor g) {
   if (!n.has_shape(e.slot, g.shape())) {
     const Shape shape = n.shape(e.slot);
     if (!broadcastable(shape, g.shape()))
-      fail<GradError>("backward: a gradient of shape {} was given to a result of '{}' of shape {}", g.shape(), n.name(), shape);
+      fail<GradError>("backward: a gradient of shape {} was given to a result of '{}' of shape {}", g.shape(),
+                      n.name(), shape);
     g = sum_to(g, shape);
   }
   if (g.dtype() != n.dtype(e.slot)) g = g.to(n.dtype(e.slot));
@@ -144,7 +146,8 @@ Ref<TensorImpl>& Pass::gradient_of(Node& leaf) {
   }
   leaves_.push_back({Ref<Node>(&leaf), nullptr});
   if (leaves_.size() > kFew)
-    for (size_t i = leaf_index_.size(); i < leaves_.size(); i++) leaf_index_.emplace(leaves_[i].leaf.get(), i);
+    for (size_t i = leaf_index_.size(); i < leaves_.size(); i++)
+      leaf_index_.emplace(leaves_[i].leaf.get(), i);
   return leaves_.back().g;
 }
 
@@ -153,7 +156,8 @@ void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> target
   for (const Edge& e : targets)
     if (e) targets_.push_back(e.node.get());
   std::sort(targets_.begin(), targets_.end());
-  // All nodes below the roots, oldest first; one is needed if it is a target or an edge of it leads to one that is.
+  // All nodes below the roots, oldest first; one is needed if it is a target or an edge of it leads to one
+  // that is.
   std::vector<Node*> nodes;
   const auto visit = [&](const Edge& e) {
     if (!e || e.node->is_leaf()) return;
@@ -230,7 +234,8 @@ void Pass::run_node(Node& n) {
         if (g[r.slot].defined()) arrivals_.push_back({Ref<Node>(&n), r.slot, r.owner, g[r.slot]});
   }
   // A target of grad() that leads to no other target needs nothing saved.
-  if (capture_from(n, g) && std::none_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); }))
+  if (capture_from(n, g) &&
+      std::none_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); }))
     return;
   Back back(n, g, create_graph_, *this);
   n.run(back);
@@ -263,7 +268,8 @@ void Pass::commit() {
     Tensor& grad = a.owner->grad;
     // A leaf's gradient is its own: it takes an arrival over only if nobody else holds it.
     if (!grad.defined())
-      grad = is_dense_alone(a.g) || (a.g.edge() && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g) : a.g.clone();
+      grad = is_dense_alone(a.g) || (a.g.edge() && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g)
+                                                                                              : a.g.clone();
     else if (create_graph_ || grad.edge())
       grad = grad + a.g;
     else
@@ -275,10 +281,14 @@ void Pass::commit() {
 /// The gradient to start from at the output y, checked.
 Tensor seed(const char* op, const Tensor& y, const Tensor& given) {
   if (!y.requires_grad())
-    fail<GradError>("{}: the output does not require grad: nothing that it was computed from does, or it was made under NoGrad", op);
+    fail<GradError>(
+        "{}: the output does not require grad: nothing that it was computed from does, or it was made under "
+        "NoGrad",
+        op);
   if (!given.defined()) {
     if (y.numel() != 1)
-      fail<GradError>("{}: the output has {} elements: {}; give its gradient, or reduce it to one element", op, y.numel(), y.shape());
+      fail<GradError>("{}: the output has {} elements: {}; give its gradient, or reduce it to one element",
+                      op, y.numel(), y.shape());
     return ones_like(y);
   }
   if (!(given.shape() == y.shape()))
@@ -290,16 +300,19 @@ Tensor seed(const char* op, const Tensor& y, const Tensor& given) {
 
 void check_counts(const char* op, size_t outputs, size_t gradients) {
   if (outputs == 0) fail<GradError>("{}: there is no output to start from", op);
-  if (gradients != 0 && gradients != outputs) fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs);
+  if (gradients != 0 && gradients != outputs)
+    fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs);
 }
 
-void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradients, bool retain_graph, bool create_graph) {
+void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradients, bool retain_graph,
+                  bool create_graph) {
   check_counts("backward", outputs.size(), gradients.size());
   Pass pass(create_graph, !retain_graph && !create_graph);
   {
     const GradMode mode(create_graph);
     for (size_t i = 0; i < outputs.size(); i++)
-      pass.start(outputs[i].edge(), seed("backward", outputs[i], gradients.empty() ? Tensor() : gradients[i]));
+      pass.start(outputs[i].edge(),
+                 seed("backward", outputs[i], gradients.empty() ? Tensor() : gradients[i]));
   }
   pass.run();
   pass.commit();
@@ -311,7 +324,8 @@ void backward(const Tensors& outputs, const Tensors& gradients, bool retain_grap
   run_backward(outputs, gradients, retain_graph, create_graph);
 }
 
-Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs, GradOptions options) {
+Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs,
+             GradOptions options) {
   check_counts("grad", outputs.size(), grad_outputs.size());
   Tensors g;
   for (size_t i = 0; i < outputs.size(); i++)
@@ -335,9 +349,11 @@ Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_
   pass.run();
   for (size_t i = 0; i < inputs.size(); i++) {
     if (!result[i].defined() && !options.allow_unused)
-      fail<GradError>("grad: no output depends on input {}; allow_unused gives an undefined gradient instead", i);
+      fail<GradError>("grad: no output depends on input {}; allow_unused gives an undefined gradient instead",
+                      i);
     // Two inputs may have got one and the same gradient (of a + b, say); the caller owns what it gets.
-    if (result[i].defined() && !options.create_graph && !result[i].ref().unique()) result[i] = result[i].clone();
+    if (result[i].defined() && !options.create_graph && !result[i].ref().unique())
+      result[i] = result[i].clone();
   }
   return result;
 }

@@ -5,23 +5,26 @@
 
 namespace gradus {
 
-/// Adds dL/d(leaf) to the grad() of every leaf that `outputs` were computed from, L = Σ sum(gradients[i] · outputs[i]).
-/// A gradient may be left out (undefined) for an output of one element; it is 1 then.
+/// Adds dL/d(leaf) to the grad() of every leaf that `outputs` were computed from, L = Σ sum(gradients[i] ·
+/// outputs[i]). A gradient may be left out (undefined) for an output of one element; it is 1 then.
 ///
-/// What the ops saved is freed on the way unless retain_graph; create_graph records the pass itself, so that the
-/// gradients can be differentiated again (and implies retain_graph). Leaves are changed when the pass has succeeded:
-/// a refused or failed one leaves every gradient as it was.
-void backward(const Tensors& outputs, const Tensors& gradients = {}, bool retain_graph = false, bool create_graph = false);
+/// What the ops saved is freed on the way unless retain_graph; create_graph records the pass itself, so that
+/// the gradients can be differentiated again (and implies retain_graph). Leaves are changed when the pass has
+/// succeeded: a refused or failed one leaves every gradient as it was.
+void backward(const Tensors& outputs, const Tensors& gradients = {}, bool retain_graph = false,
+              bool create_graph = false);
 
 /// How grad() runs.
 struct GradOptions {
   bool retain_graph = false;
   bool create_graph = false;
-  bool allow_unused = false;  // an input that no output depends on gets an undefined tensor instead of an error
+  bool allow_unused =
+      false;  // an input that no output depends on gets an undefined tensor instead of an error
 };
 
-/// The gradients of Σ sum(grad_outputs[i] · outputs[i]) with respect to `inputs` (leaves or results), returned instead
-/// of added to any leaf. Only what leads to the inputs is run.
-Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs = {}, GradOptions options = {});
+/// The gradients of Σ sum(grad_outputs[i] · outputs[i]) with respect to `inputs` (leaves or results),
+/// returned instead of added to any leaf. Only what leads to the inputs is run.
+Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs = {},
+             GradOptions options = {});
 
 }  // namespace gradus

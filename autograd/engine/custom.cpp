@@ -19,7 +19,8 @@ class CustomNode final : public Node {
   void run(Back& b) const override {
     const Tensors g = op_.backward(op_.context(b), b.g());
     if (g.size() != num_inputs())
-      fail<GradError>("{}: the backward function gave {} gradients for {} inputs", op_.name, g.size(), num_inputs());
+      fail<GradError>("{}: the backward function gave {} gradients for {} inputs", op_.name, g.size(),
+                      num_inputs());
     for (uint32_t i = 0; i < num_inputs(); i++)
       if (b.wanted(i)) b.give(i, g[i]);
   }
@@ -47,15 +48,18 @@ Tensor detail::record_custom(CustomOp op, const Tensors& inputs, const Tensor& y
     uint8_t at = 0;
     while (at < inputs.size() && inputs[at].impl() != s.impl()) at++;
     if (at == inputs.size() && s.impl() != y.impl())
-      fail<GradError>("{}: only inputs and the output can be saved; return an intermediate as an output, or compute it again",
-                      op.name);
+      fail<GradError>(
+          "{}: only inputs and the output can be saved; return an intermediate as an output, or compute it "
+          "again",
+          op.name);
     op.saved[op.num_saved++] = at;
     keep = keep | (at == inputs.size() ? out(0) : in(at));
   }
   std::vector<const Edge*> edges;
   for (const Tensor& x : inputs) edges.push_back(&edge_of(x));
   // A result that is an input, shares its elements, or belongs to somebody else becomes a tensor of its own.
-  const auto holders = 1 + std::count_if(saved.begin(), saved.end(), [&](const Tensor& s) { return s.impl() == y.impl(); });
+  const auto holders =
+      1 + std::count_if(saved.begin(), saved.end(), [&](const Tensor& s) { return s.impl() == y.impl(); });
   bool shared = y.edge() || y.impl()->ref_count() > holders;
   for (const Tensor& x : inputs) shared |= x.defined() && x.ref()->storage == y.ref()->storage;
   Tensor result = y;

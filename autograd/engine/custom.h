@@ -15,7 +15,8 @@ class Context {
   }
   /// In the backward function: what the i-th save() kept.
   const Tensor& operator[](size_t i) const {
-    if (i >= saved_.size()) fail<IndexError>("custom: saved tensor {} was asked for, {} were saved", i, saved_.size());
+    if (i >= saved_.size())
+      fail<IndexError>("custom: saved tensor {} was asked for, {} were saved", i, saved_.size());
     return saved_[i];
   }
 
@@ -40,9 +41,10 @@ namespace detail {
 Tensor record_custom(CustomOp op, const Tensors& inputs, const Tensor& y, const Tensors& saved);
 }
 
-/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded; `backward(ctx, g)` takes the
-/// gradient of the result and gives one gradient for each input (undefined: none). It is written in ops, so that it can
-/// be differentiated again, and captures nothing: attributes belong into an op struct (core/apply.h).
+/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded; `backward(ctx, g)`
+/// takes the gradient of the result and gives one gradient for each input (undefined: none). It is written in
+/// ops, so that it can be differentiated again, and captures nothing: attributes belong into an op struct
+/// (core/apply.h).
 ///
 ///   Tensor log1pexp(const Tensor& x) {
 ///     return custom("log1pexp", {x},
@@ -52,7 +54,8 @@ Tensor record_custom(CustomOp op, const Tensors& inputs, const Tensor& y, const 
 ///
 /// `name` must live as long as the graph (a literal does).
 template <class F>
-Tensor custom(const char* name, const Tensors& inputs, F&& forward, Tensors (*backward)(const Context&, const Tensor&)) {
+Tensor custom(const char* name, const Tensors& inputs, F&& forward,
+              Tensors (*backward)(const Context&, const Tensor&)) {
   Context ctx;
   Tensor y;
   {

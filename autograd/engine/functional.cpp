@@ -21,8 +21,8 @@ Tensor jacobian_of(const Tensor& y, const Tensor& x, bool create_graph) {
   for (int64_t i = 0, n = y.numel(); i < n; i++) {
     Tensor seed = zeros({n}, y.dtype());
     seed.select(0, i).fill_(1);
-    const Tensor row =
-        grad({y}, {x}, {seed.reshape(y.shape())}, {.retain_graph = true, .create_graph = create_graph, .allow_unused = true})[0];
+    const Tensor row = grad({y}, {x}, {seed.reshape(y.shape())},
+                            {.retain_graph = true, .create_graph = create_graph, .allow_unused = true})[0];
     rows.push_back(row.defined() ? row : zeros_like(x));
   }
   return stack(rows).reshape(shape);

@@ -16,7 +16,8 @@ void extreme(bool max, Dtype dtype, void* y, const void* x, const Layout& lx, ui
 void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const void* x, const Layout& lx,
                    int dim);
 
-/// y_i = x_0 + … + x_i along `dim`, or from the other end: x_i + … + x_n. y is contiguous of x's shape and dtype; integers wrap.
+/// y_i = x_0 + … + x_i along `dim`, or from the other end: x_i + … + x_n. y is contiguous of x's shape and
+/// dtype; integers wrap.
 void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx, int dim);
 
 /// y = exp(x - m) / Σ exp(x - m), m = max x, along `dim`; with `log`, y = (x - m) - log Σ exp(x - m).

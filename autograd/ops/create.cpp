@@ -71,9 +71,12 @@ Tensor eye(int64_t n, Dtype dtype) {
 Tensor rand(const Shape& shape, Dtype dtype) { return drawn("rand", shape, dtype, &Generator::uniform); }
 Tensor randn(const Shape& shape, Dtype dtype) { return drawn("randn", shape, dtype, &Generator::normal); }
 
-Tensor tensor(Scalar value, std::optional<Dtype> dtype) { return filled({}, value, dtype.value_or(value.dtype())); }
+Tensor tensor(Scalar value, std::optional<Dtype> dtype) {
+  return filled({}, value, dtype.value_or(value.dtype()));
+}
 
-Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape, std::optional<Dtype> dtype) {
+Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape,
+                           std::optional<Dtype> dtype) {
   if (shape.numel() != n) fail<ShapeError>("tensor: {} values do not fill {}", n, shape);
   Tensor x = make_empty(shape, dtype.value_or(is_floating(from) ? kFloat32 : from));
   kernels::copy(x.dtype(), x.storage().data(), x.layout(), from, values, Layout(shape));

@@ -30,22 +30,24 @@ template <class T>
 using element_t = std::conditional_t<
     std::is_same_v<T, bool>, bool,
     std::conditional_t<std::is_same_v<T, uint8_t>, uint8_t,
-                       std::conditional_t<std::is_integral_v<T>, int64_t, std::conditional_t<std::is_same_v<T, float>, float, double>>>>;
+                       std::conditional_t<std::is_integral_v<T>, int64_t,
+                                          std::conditional_t<std::is_same_v<T, float>, float, double>>>>;
 }  // namespace detail
 
 /// A number as a 0-d tensor: float32, int64 or bool, unless a dtype is given.
 Tensor tensor(Scalar value, std::optional<Dtype> dtype = {});
-/// A 1-d tensor of the values: float32 for floating C++ types (float64 must be asked for), int64 for integers.
+/// A 1-d tensor of the values: float32 for floating C++ types (float64 must be asked for), int64 for
+/// integers.
 template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(std::initializer_list<T> values, std::optional<Dtype> dtype = {}) {
+requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<T> values,
+                                               std::optional<Dtype> dtype = {}) {
   return tensor(std::vector<detail::element_t<T>>(values.begin(), values.end()),
                 Shape{static_cast<int64_t>(values.size())}, dtype);
 }
 /// A matrix of rows of equal length: tensor({{1., 2.}, {3., 4.}}).
 template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, std::optional<Dtype> dtype = {}) {
+requires std::is_arithmetic_v<T> Tensor tensor(std::initializer_list<std::initializer_list<T>> rows,
+                                               std::optional<Dtype> dtype = {}) {
   std::vector<detail::element_t<T>> values;
   const size_t n = rows.size() ? rows.begin()->size() : 0;
   for (const auto& row : rows) {
@@ -56,21 +58,22 @@ Tensor tensor(std::initializer_list<std::initializer_list<T>> rows, std::optiona
 }
 /// The values in row-major order; `shape` must hold as many.
 template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(const std::vector<T>& values, const Shape& shape, std::optional<Dtype> dtype = {}) {
+requires std::is_arithmetic_v<T> Tensor tensor(const std::vector<T>& values, const Shape& shape,
+                                               std::optional<Dtype> dtype = {}) {
   using E = detail::element_t<T>;
   if constexpr (std::is_same_v<T, E> && !std::is_same_v<T, bool>) {
     return detail::tensor_from(values.data(), dtype_of<E>, static_cast<int64_t>(values.size()), shape, dtype);
   } else if constexpr (std::is_same_v<E, bool>) {
     const std::vector<uint8_t> bytes(values.begin(), values.end());
-    return detail::tensor_from(bytes.data(), kUInt8, static_cast<int64_t>(bytes.size()), shape, dtype.value_or(kBool));
+    return detail::tensor_from(bytes.data(), kUInt8, static_cast<int64_t>(bytes.size()), shape,
+                               dtype.value_or(kBool));
   } else {
     return tensor(std::vector<E>(values.begin(), values.end()), shape, dtype);
   }
 }
 template <class T>
-  requires std::is_arithmetic_v<T>
-Tensor tensor(const std::vector<T>& values, std::optional<Dtype> dtype = {}) {
+requires std::is_arithmetic_v<T> Tensor tensor(const std::vector<T>& values,
+                                               std::optional<Dtype> dtype = {}) {
   return tensor(values, Shape{static_cast<int64_t>(values.size())}, dtype);
 }
 

@@ -21,7 +21,9 @@ Tensor cos(const Tensor& x) { return pointwise(Cos{}, x); }
 Tensor tanh(const Tensor& x) { return pointwise(Tanh{}, x); }
 Tensor sigmoid(const Tensor& x) { return pointwise(Sigmoid{}, x); }
 Tensor logsigmoid(const Tensor& x) { return pointwise(LogSigmoid{}, x); }
-Tensor softplus(const Tensor& x, double beta, double threshold) { return pointwise(Softplus{beta, threshold}, x); }
+Tensor softplus(const Tensor& x, double beta, double threshold) {
+  return pointwise(Softplus{beta, threshold}, x);
+}
 Tensor relu(const Tensor& x) { return pointwise(Relu{}, x); }
 Tensor sign(const Tensor& x) { return pointwise(Sign{}, x); }
 Tensor floor(const Tensor& x) { return pointwise(Floor{}, x); }
@@ -58,7 +60,7 @@ GRADUS_OPERATOR(*, Mul)
 GRADUS_OPERATOR(/, Div)
 #undef GRADUS_OPERATOR
 
-#define GRADUS_INPLACE(name, Formula)                                                             \
+#define GRADUS_INPLACE(name, Formula)                                                              \
   Tensor& Tensor::name(const Tensor& other) { return pointwise_inplace(Formula{}, *this, other); } \
   Tensor& Tensor::name(Scalar other) { return pointwise_inplace(Formula{}, *this, other); }
 GRADUS_INPLACE(add_, Add)
@@ -71,7 +73,9 @@ Tensor& Tensor::copy_(const Tensor& other) {
   // Unlike arithmetic, a copy converts to any dtype.
   return pointwise_inplace(Copy{}, *this, other.to(dtype()));
 }
-Tensor& Tensor::fill_(Scalar value) { return pointwise_inplace(Copy{}, *this, detail::constant(value, dtype())); }
+Tensor& Tensor::fill_(Scalar value) {
+  return pointwise_inplace(Copy{}, *this, detail::constant(value, dtype()));
+}
 Tensor& Tensor::zero_() { return fill_(0); }
 Tensor& relu_(Tensor& x) { return pointwise_inplace(Relu{}, x); }
 
@@ -98,7 +102,8 @@ Tensor compare(kernels::Compare op, const A& a, const B& b) {
 
 struct Where {
   static constexpr auto name = "where";
-  static constexpr auto formula = "y = condition ? a : b        da = condition ? g : 0        db = condition ? 0 : g";
+  static constexpr auto formula =
+      "y = condition ? a : b        da = condition ? g : 0        db = condition ? 0 : g";
   static constexpr Needs needs[] = {nothing, in(0), in(0)};
   Tensor value(const Tensor& c, const Tensor& a, const Tensor& b) const {
     const Shape shape = broadcast(name, c.shape(), broadcast(name, a.shape(), b.shape()));
@@ -114,7 +119,8 @@ struct Where {
 
 template <class A, class B>
 Tensor where_of(const Tensor& condition, const A& a, const B& b) {
-  if (condition.dtype() != kBool) fail<DtypeError>("where: the condition must be bool, not {}", condition.dtype());
+  if (condition.dtype() != kBool)
+    fail<DtypeError>("where: the condition must be bool, not {}", condition.dtype());
   const Dtype dtype = detail::dtype_for("where", true, a, b);
   Tensor made[2];
   return apply(Where{}, condition, *detail::operand(a, dtype, made[0]), *detail::operand(b, dtype, made[1]));
@@ -122,7 +128,7 @@ Tensor where_of(const Tensor& condition, const A& a, const B& b) {
 
 }  // namespace
 
-#define GRADUS_COMPARISON(op, Kind)                                                                              \
+#define GRADUS_COMPARISON(op, Kind)                                                                      \
   Tensor operator op(const Tensor& a, const Tensor& b) { return compare(kernels::Compare::Kind, a, b); } \
   Tensor operator op(const Tensor& a, Scalar b) { return compare(kernels::Compare::Kind, a, b); }
 GRADUS_COMPARISON(==, Equal)

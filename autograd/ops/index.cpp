@@ -6,7 +6,9 @@
 namespace gradus {
 namespace {
 
-const int64_t* indices(const Tensor& index) { return reinterpret_cast<const int64_t*>(index.storage().data()); }
+const int64_t* indices(const Tensor& index) {
+  return reinterpret_cast<const int64_t*>(index.storage().data());
+}
 
 struct Gather {
   static constexpr auto name = "gather";
@@ -50,10 +52,12 @@ int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& inde
   const int i = normalize_dim(op, dim, x.shape().rank());
   if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
   if (index.dim() != x.dim())
-    fail<ShapeError>("{}: index and x have different numbers of dims: {} and {}", op, index.shape(), x.shape());
+    fail<ShapeError>("{}: index and x have different numbers of dims: {} and {}", op, index.shape(),
+                     x.shape());
   for (int k = 0; k < x.shape().rank(); k++)
     if (k != i && index.shape()[k] > x.shape()[k])
-      fail<ShapeError>("{}: the index is larger than x in dim {}: {} and {}", op, k, index.shape(), x.shape());
+      fail<ShapeError>("{}: the index is larger than x in dim {}: {} and {}", op, k, index.shape(),
+                       x.shape());
   const int64_t size = x.dim() ? x.shape()[i] : 1;
   const int64_t bad = kernels::first_out_of_range(indices(index), index.layout(), size);
   if (bad >= 0)
@@ -74,10 +78,12 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
   const int i = checked_dim("scatter_add", x, dim, index);
   if (src.dtype() != x.dtype()) fail<DtypeError>("scatter_add: x is {}, src is {}", x.dtype(), src.dtype());
   if (src.dim() != index.dim())
-    fail<ShapeError>("scatter_add: src and index have different numbers of dims: {} and {}", src.shape(), index.shape());
+    fail<ShapeError>("scatter_add: src and index have different numbers of dims: {} and {}", src.shape(),
+                     index.shape());
   for (int k = 0; k < src.shape().rank(); k++)
     if (index.shape()[k] > src.shape()[k])
-      fail<ShapeError>("scatter_add: the index is larger than src in dim {}: {} and {}", k, index.shape(), src.shape());
+      fail<ShapeError>("scatter_add: the index is larger than src in dim {}: {} and {}", k, index.shape(),
+                       src.shape());
   if (x.dim() == 0) return x + src;
   return apply(ScatterAdd{i}, x, index, src);
 }

@@ -3,11 +3,11 @@
 
 namespace gradus {
 
-/// y[i…] = x[i… with i_dim replaced by index[i…]]. index: int64, as many dims as x, no larger than x in the others.
-/// IndexError for an index outside [0, x.size(dim)).
+/// y[i…] = x[i… with i_dim replaced by index[i…]]. index: int64, as many dims as x, no larger than x in the
+/// others. IndexError for an index outside [0, x.size(dim)).
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
-/// x with src[i…] added at [i… with i_dim replaced by index[i…]]; equal indices add up. Shapes as for gather; src is
-/// at least as large as index in every dim.
+/// x with src[i…] added at [i… with i_dim replaced by index[i…]]; equal indices add up. Shapes as for gather;
+/// src is at least as large as index in every dim.
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 
 }  // namespace gradus

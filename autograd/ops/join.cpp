@@ -8,7 +8,8 @@ namespace {
 /// Results: the tensor, and (hidden) where each input begins along dim.
 struct Cat {
   static constexpr auto name = "cat";
-  static constexpr auto formula = "y = x0, x1, … one after another        dx_i = the slice of g that x_i became";
+  static constexpr auto formula =
+      "y = x0, x1, … one after another        dx_i = the slice of g that x_i became";
   static constexpr Needs needs[] = {out(1)};
   int dim;
   std::tuple<Tensor, Tensor> value(std::span<const Tensor> x) const {
@@ -48,7 +49,8 @@ Tensor cat(const Tensors& x, int64_t dim) {
     Shape a = x[0].shape(), b = x[k].shape();
     if (a.rank() == b.rank()) a[i] = b[i] = 0;
     if (!(a == b))
-      fail<ShapeError>("cat: sizes differ outside dim {}: {} and, as number {}, {}", i, x[0].shape(), k, x[k].shape());
+      fail<ShapeError>("cat: sizes differ outside dim {}: {} and, as number {}, {}", i, x[0].shape(), k,
+                       x[k].shape());
     same.push_back(x[k].to(d));
   }
   return std::get<0>(gradus::apply(Cat{i}, std::span<const Tensor>(same)));

@@ -31,7 +31,8 @@ struct Classes {
 Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
   if (x.dim() == 0) fail<ShapeError>("{}: x must have a dim of classes: {}", op, x.shape());
   const bool single = x.dim() == 1;
-  const Tensor rows = single ? x.unsqueeze(0) : x, t = single && target.dim() == 0 ? target.unsqueeze(0) : target;
+  const Tensor rows = single ? x.unsqueeze(0) : x,
+               t = single && target.dim() == 0 ? target.unsqueeze(0) : target;
   Shape expected = rows.shape();
   expected.erase(1);
   if (!(t.shape() == expected))
@@ -44,11 +45,13 @@ struct Targets {
   Tensor index;   // the class, 0 where ignored, [n, 1, …]
   Tensor weight;  // of each target, 0 where ignored
 };
-Targets targets_of(const char* op, const Tensor& x, const Tensor& target, const Tensor& weight, int64_t ignore_index) {
+Targets targets_of(const char* op, const Tensor& x, const Tensor& target, const Tensor& weight,
+                   int64_t ignore_index) {
   if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
   const int64_t classes = x.size(1);
   if (weight.defined() && !(weight.shape() == Shape{classes}))
-    fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes, weight.shape());
+    fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
+                     weight.shape());
   Targets t;
   t.used = target != ignore_index;
   const Tensor index = where(t.used, target, 0);
@@ -70,7 +73,8 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
   return reduced(pointwise(formulas::Mse{}, x, target), reduction);
 }
 
-Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight, Reduction reduction) {
+Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight,
+                            Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
   if (p.numel() > 0) {
     dispatch(p.dtype(), [&]<class T>(T) {
@@ -94,7 +98,8 @@ Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, c
   return reduced(weight.defined() ? losses * weight : losses, reduction);
 }
 
-Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction, int64_t ignore_index) {
+Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction,
+                int64_t ignore_index) {
   const Classes c = classes_of("nll_loss", x, target);
   const Targets t = targets_of("nll_loss", c.x, c.target, weight, ignore_index);
   const Tensor picked = gather(c.x, 1, t.index).squeeze(1);

@@ -13,7 +13,8 @@ void multiply(const Tensor& a, int64_t at_a, const Tensor& b, int64_t at_b, cons
   const int ra = la.rank(), rb = lb.rank();
   const int64_t item = item_size(c.dtype());
   kernels::gemm(c.dtype(), m, n, k, a.storage().data() + at_a * item, la.strides[ra - 2], la.strides[ra - 1],
-                b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr, c.raw() + at_c * item, n);
+                b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr,
+                c.raw() + at_c * item, n);
 }
 
 Shape batch_of(const Shape& s) { return Shape(s.begin(), static_cast<size_t>(s.rank() - 2)); }
@@ -52,15 +53,16 @@ struct Matmul {
 /// x [n, in], w [out, in], b [out] or undefined.
 struct Linear {
   static constexpr auto name = "linear";
-  static constexpr auto formula = "y = x wᵀ + b        dx = g w        dw = gᵀ x        db = Σ g over the rows";
+  static constexpr auto formula =
+      "y = x wᵀ + b        dx = g w        dw = gᵀ x        db = Σ g over the rows";
   static constexpr Needs needs[] = {in(1), in(0), nothing};
   Tensor value(const Tensor& x, const Tensor& w, const Tensor& b) const {
     const int64_t m = x.size(0), n = w.size(0), k = w.size(1);
     Tensor y = make_empty({m, n}, x.dtype());
     const Tensor bias = b.defined() ? b.contiguous() : b;
     const Layout &lx = x.layout(), &lw = w.layout();
-    kernels::gemm(y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1], lw.strides[0],
-                  bias.defined() ? bias.raw() : nullptr, y.raw(), n);
+    kernels::gemm(y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1],
+                  lw.strides[0], bias.defined() ? bias.raw() : nullptr, y.raw(), n);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return matmul(b.g(), b.in(1)); }
@@ -71,7 +73,8 @@ struct Linear {
 
 Dtype common_dtype(const char* op, const Tensor& a, const Tensor& b) {
   const Dtype d = promote(a.dtype(), b.dtype());
-  if (!is_floating(d)) fail<DtypeError>("{}: floating operands are expected, not {} and {}", op, a.dtype(), b.dtype());
+  if (!is_floating(d))
+    fail<DtypeError>("{}: floating operands are expected, not {} and {}", op, a.dtype(), b.dtype());
   return d;
 }
 
@@ -82,7 +85,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.dim() == 0 || b.dim() == 0)
     fail<ShapeError>("matmul: 0-d operands have no rows or columns: {} x {}", a.shape(), b.shape());
   const int64_t k = a.size(-1), inner = b.size(b.dim() == 1 ? 0 : -2);
-  if (k != inner) fail<ShapeError>("matmul: inner sizes differ: {} x {} ({} != {})", a.shape(), b.shape(), k, inner);
+  if (k != inner)
+    fail<ShapeError>("matmul: inner sizes differ: {} x {} ({} != {})", a.shape(), b.shape(), k, inner);
   const bool row = a.dim() == 1, column = b.dim() == 1;
   Tensor y = apply(Matmul{}, row ? a.to(d).unsqueeze(0) : a.to(d), column ? b.to(d).unsqueeze(1) : b.to(d));
   if (row) y = y.squeeze(-2);
@@ -101,9 +105,11 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   const Dtype d = common_dtype("linear", x, w);
   if (w.dim() != 2) fail<ShapeError>("linear: the weight must be [out, in], not {}", w.shape());
   if (x.dim() == 0 || x.size(-1) != w.size(1))
-    fail<ShapeError>("linear: x {} does not end in the {} features that the weight {} takes", x.shape(), w.size(1), w.shape());
+    fail<ShapeError>("linear: x {} does not end in the {} features that the weight {} takes", x.shape(),
+                     w.size(1), w.shape());
   if (b.defined() && (b.dim() != 1 || b.size(0) != w.size(0)))
-    fail<ShapeError>("linear: the bias {} does not fit the weight {}: [{}] is expected", b.shape(), w.shape(), w.size(0));
+    fail<ShapeError>("linear: the bias {} does not fit the weight {}: [{}] is expected", b.shape(), w.shape(),
+                     w.size(0));
   const Tensor bias = b.defined() ? b.to(d) : b;
   if (x.dim() == 2) return apply(Linear{}, x.to(d), w.to(d), bias);
   Shape shape = x.shape();

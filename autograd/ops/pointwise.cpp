@@ -24,15 +24,18 @@ void run_strided(kernels::Row<T> row, const void* attributes, const Tensor& y, c
     layouts[k + 1] = &wide[k];
     data[k + 1] = reinterpret_cast<T*>(x[k]->storage().data());
   }
-  kernels::parallel_rows<K + 1>(y.shape(), layouts, kGrain, [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
-    const T* in[K];
-    for (int k = 0; k < K; k++) in[k] = data[k + 1] ? data[k + 1] + offsets[k + 1] : nullptr;
-    row(attributes, n, data[0] + offsets[0], strides[0], in, strides + 1);
-  });
+  kernels::parallel_rows<K + 1>(y.shape(), layouts, kGrain,
+                                [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
+                                  const T* in[K];
+                                  for (int k = 0; k < K; k++)
+                                    in[k] = data[k + 1] ? data[k + 1] + offsets[k + 1] : nullptr;
+                                  row(attributes, n, data[0] + offsets[0], strides[0], in, strides + 1);
+                                });
 }
 
 template <class T>
-void run_typed(kernels::Row<T> row, const void* attributes, const Tensor& y, std::span<const Tensor* const> x) {
+void run_typed(kernels::Row<T> row, const void* attributes, const Tensor& y,
+               std::span<const Tensor* const> x) {
   const Layout& ly = y.layout();
   const int64_t n = ly.numel();
   const T* in[kMaxInputs + 2];
@@ -63,7 +66,8 @@ void run_typed(kernels::Row<T> row, const void* attributes, const Tensor& y, std
   }
 }
 
-void run(const char* op, const void* attributes, const RowSet& rows, const Tensor& y, std::span<const Tensor* const> x) {
+void run(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
+         std::span<const Tensor* const> x) {
   switch (y.dtype()) {
     case Dtype::Float32: return run_typed(rows.f32, attributes, y, x);
     case Dtype::Float64: return run_typed(rows.f64, attributes, y, x);
@@ -86,7 +90,8 @@ const Tensor& first(std::span<const Tensor* const> x) {
 
 }  // namespace
 
-Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors, std::span<const Scalar> numbers) {
+Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
+                   std::span<const Scalar> numbers) {
   for (const Tensor* x : tensors)
     if (!x->defined()) fail("{}: an operand is undefined", op);
   // [0]: operands with dims, [1]: 0-d operands.
@@ -104,7 +109,8 @@ Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const>
   return is_floating(d) || integers ? d : kFloat32;
 }
 
-Tensor run_rows(const char* op, const void* attributes, const RowSet& rows, std::span<const Tensor* const> x) {
+Tensor run_rows(const char* op, const void* attributes, const RowSet& rows,
+                std::span<const Tensor* const> x) {
   const Tensor& x0 = first(x);
   const Shape* shape = &x0.shape();
   Shape wide;
@@ -136,7 +142,8 @@ Tensor constant(Scalar value, Dtype dtype) {
 
 Tensor inplace_operand(const char* op, const Tensor& y, const Tensor& x) {
   if (!broadcastable(x.shape(), y.shape()))
-    fail<ShapeError>("{}: in place: an operand of shape {} does not broadcast to {}", op, x.shape(), y.shape());
+    fail<ShapeError>("{}: in place: an operand of shape {} does not broadcast to {}", op, x.shape(),
+                     y.shape());
   return x.ref()->storage == y.ref()->storage ? x.clone() : x;
 }
 

@@ -23,17 +23,20 @@ struct RowSet {
   kernels::Row<int64_t> i64 = nullptr;
   kernels::Row<uint8_t> u8 = nullptr;
 };
-/// The dtype that an op computes in: operands with dims first, then 0-d ones, then numbers, each only raising the
-/// category (bool, integer, floating), as in PyTorch.
-Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors, std::span<const Scalar> numbers);
-/// kernel(x…) as a new tensor, of the shape that all x broadcast to. x[k] is null where the kernel does not read it.
+/// The dtype that an op computes in: operands with dims first, then 0-d ones, then numbers, each only raising
+/// the category (bool, integer, floating), as in PyTorch.
+Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
+                   std::span<const Scalar> numbers);
+/// kernel(x…) as a new tensor, of the shape that all x broadcast to. x[k] is null where the kernel does not
+/// read it.
 Tensor run_rows(const char* op, const void* attributes, const RowSet& rows, std::span<const Tensor* const> x);
 /// The same into y, whose shape the operands must broadcast to.
 void run_rows_into(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
                    std::span<const Tensor* const> x);
 /// A 0-d tensor.
 Tensor constant(Scalar value, Dtype dtype);
-/// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it was before.
+/// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it
+/// was before.
 Tensor inplace_operand(const char* op, const Tensor& y, const Tensor& x);
 
 template <class F>
@@ -53,7 +56,8 @@ struct Pointwise {
   static constexpr auto name = F::name;
   static constexpr auto needs = []<int... I>(std::integer_sequence<int, I...>) {
     return std::array<Needs, N>{deduce<F, I>()...};
-  }(std::make_integer_sequence<int, N>{});
+  }
+  (std::make_integer_sequence<int, N>{});
 
   F f;
 
@@ -69,8 +73,8 @@ struct Pointwise {
     detail::run_rows_into(name, &f, value_rows(), x, operands);
   }
   template <int I>
-    requires(I < N)
-  Tensor vjp(In<I> i, const Back& b) const {
+  requires(I < N) Tensor vjp(In<I> i, const Back& b)
+  const {
     if constexpr (passes_gradient<F, I>) {
       return b.g();
     } else if constexpr (zero_gradient<F, I>) {
@@ -84,7 +88,8 @@ struct Pointwise {
         const Tensor* operands[] = {(x[K].defined() ? &x[K] : nullptr)..., y.defined() ? &y : nullptr, &g};
         const auto& k = kernels::pointwise_kernels<F>();
         return detail::run_rows(name, &f, {k.f32[1 + I], k.f64[1 + I]}, operands);
-      }(std::make_integer_sequence<int, N>{});
+      }
+      (std::make_integer_sequence<int, N>{});
     }
   }
 
@@ -131,8 +136,7 @@ Dtype dtype_for(const char* op, bool integers, const X&... x) {
 
 /// f applied element by element to tensors and numbers, which broadcast and promote.
 template <class F, class... X>
-  requires(detail::is_operand<X> && ...)
-Tensor pointwise(const F& f, const X&... x) {
+requires(detail::is_operand<X>&&...) Tensor pointwise(const F& f, const X&... x) {
   static_assert(sizeof...(X) == arity<F>);
   const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x...);
   if (dtype == kBool && std::is_same_v<F, formulas::Sub>) fail<DtypeError>("sub: not defined for bool");
@@ -142,14 +146,14 @@ Tensor pointwise(const F& f, const X&... x) {
     Tensor made[sizeof...(X)];
     const Tensor* operands[] = {detail::operand(x, computed, made[K])...};
     return apply(Pointwise<F>{f}, *operands[K]...);
-  }(std::index_sequence_for<X...>{});
+  }
+  (std::index_sequence_for<X...>{});
   return dtype == kBool ? y.to(kBool) : y;
 }
 
 /// x = f(x, rest…) in place. The result must fit into x: its shape, and its category of dtype.
 template <class F, class... X>
-  requires(detail::is_operand<X> && ...)
-Tensor& pointwise_inplace(const F& f, Tensor& x, const X&... rest) {
+requires(detail::is_operand<X>&&...) Tensor& pointwise_inplace(const F& f, Tensor& x, const X&... rest) {
   static_assert(1 + sizeof...(X) == arity<F>);
   const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x, rest...);
   const auto category = [](Dtype d) { return is_floating(d) ? 2 : d == kBool ? 0 : 1; };
@@ -162,7 +166,8 @@ Tensor& pointwise_inplace(const F& f, Tensor& x, const X&... rest) {
     [[maybe_unused]] const Tensor* operands[] = {&x, detail::operand(rest, x.dtype(), made[K])...};
     ((made[K] = detail::inplace_operand(F::name, x, *operands[K + 1])), ...);
     apply_inplace(Pointwise<F>{f}, x, made[K]...);
-  }(std::index_sequence_for<X...>{});
+  }
+  (std::index_sequence_for<X...>{});
   return x;
 }
 

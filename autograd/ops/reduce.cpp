@@ -101,7 +101,8 @@ struct Extreme {
 /// Results: the values and their indices.
 struct ExtremeIndex {
   const char* name;
-  static constexpr auto formula = "y = max x (or min x) along a dim        dx = zeros with g at the chosen index";
+  static constexpr auto formula =
+      "y = max x (or min x) along a dim        dx = zeros with g at the chosen index";
   static constexpr Needs needs[] = {out(1)};
   bool max;
   int dim;
@@ -110,15 +111,16 @@ struct ExtremeIndex {
     const Shape shape = kept_shape(x.shape(), x.dim() ? 1u << dim : 0, keepdim);
     Tensor values = make_empty(shape, x.dtype()), indices = make_empty(shape, kInt64);
     if (x.dim() == 0) return {x.clone(), zeros({}, kInt64)};
-    kernels::extreme_index(max, x.dtype(), values.raw(), reinterpret_cast<int64_t*>(indices.raw()), x.storage().data(),
-                           x.layout(), dim);
+    kernels::extreme_index(max, x.dtype(), values.raw(), reinterpret_cast<int64_t*>(indices.raw()),
+                           x.storage().data(), x.layout(), dim);
     return {values, indices};
   }
   Tensor vjp(In<0>, const Back& b) const {
     const Shape shape = b.shape(0);
     if (shape.rank() == 0) return b.g();
     const bool dropped = !keepdim;
-    const Tensor g = dropped ? b.g().unsqueeze(dim) : b.g(), index = dropped ? b.out(1).unsqueeze(dim) : b.out(1);
+    const Tensor g = dropped ? b.g().unsqueeze(dim) : b.g(),
+                 index = dropped ? b.out(1).unsqueeze(dim) : b.out(1);
     return scatter_add(zeros(shape, g.dtype()), dim, index, g);
   }
 };
@@ -180,7 +182,8 @@ Tensor extreme(const char* op, bool max, const Tensor& x, uint32_t mask, bool ke
   return apply(Extreme{op, max, mask, keepdim}, x);
 }
 
-std::tuple<Tensor, Tensor> extreme_index(const char* op, bool max, const Tensor& x, int64_t dim, bool keepdim) {
+std::tuple<Tensor, Tensor> extreme_index(const char* op, bool max, const Tensor& x, int64_t dim,
+                                         bool keepdim) {
   const int i = normalize_dim(op, dim, x.shape().rank());
   if (x.dim() > 0 && x.shape()[i] == 0)
     fail<ShapeError>("{}: dim {} has no element to choose from: {}", op, i, x.shape());
@@ -230,7 +233,8 @@ Tensor log_softmax(const Tensor& x, int64_t dim) {
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
   if (x.shape() == shape) return x;
-  if (!broadcastable(shape, x.shape())) fail<ShapeError>("sum_to: {} does not broadcast to {}", shape, x.shape());
+  if (!broadcastable(shape, x.shape()))
+    fail<ShapeError>("sum_to: {} does not broadcast to {}", shape, x.shape());
   const int shift = x.shape().rank() - shape.rank();
   uint32_t mask = (1u << shift) - 1;
   for (int i = 0; i < shape.rank(); i++)

@@ -5,14 +5,15 @@
 
 namespace gradus {
 
-/// Sum over everything, or over `dims` (negative ones count from the end; none: over everything). Integers and bool
-/// are summed in int64. The sum of nothing is 0.
+/// Sum over everything, or over `dims` (negative ones count from the end; none: over everything). Integers
+/// and bool are summed in int64. The sum of nothing is 0.
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim = false);
 /// Mean over everything or over `dims`; of nothing: NaN. Integers give float32.
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim = false);
-/// The largest (smallest) element, NaN if there is one; equal ones share the gradient equally. Throws for none.
+/// The largest (smallest) element, NaN if there is one; equal ones share the gradient equally. Throws for
+/// none.
 Tensor max(const Tensor& x);
 Tensor min(const Tensor& x);
 /// The same over `dims`.

@@ -5,11 +5,12 @@
 #include <variant>
 #include <vector>
 
-/// The op table: one row for each op, beside its definition in NAME_rows.cpp. Tests, benchmarks and the conformance
-/// runner know ops only through it. It is an object of its own, which only these link.
+/// The op table: one row for each op, beside its definition in NAME_rows.cpp. Tests, benchmarks and the
+/// conformance runner know ops only through it. It is an object of its own, which only these link.
 namespace gradus {
 
-/// The attributes of a call: numbers, lists of numbers and words by name. An attribute that is null is absent.
+/// The attributes of a call: numbers, lists of numbers and words by name. An attribute that is null is
+/// absent.
 class Attrs {
  public:
   using Value = std::variant<double, std::vector<double>, std::string>;
@@ -20,10 +21,16 @@ class Attrs {
   bool has(const std::string& name) const { return find(name) != nullptr; }
   /// The number; Error if it is absent or no number.
   double number(const std::string& name) const;
-  double number(const std::string& name, double otherwise) const { return has(name) ? number(name) : otherwise; }
+  double number(const std::string& name, double otherwise) const {
+    return has(name) ? number(name) : otherwise;
+  }
   int64_t integer(const std::string& name) const { return static_cast<int64_t>(number(name)); }
-  int64_t integer(const std::string& name, int64_t otherwise) const { return has(name) ? integer(name) : otherwise; }
-  bool flag(const std::string& name, bool otherwise = false) const { return has(name) ? number(name) != 0 : otherwise; }
+  int64_t integer(const std::string& name, int64_t otherwise) const {
+    return has(name) ? integer(name) : otherwise;
+  }
+  bool flag(const std::string& name, bool otherwise = false) const {
+    return has(name) ? number(name) != 0 : otherwise;
+  }
   /// The list as sizes or dims; a single number is a list of one.
   Shape shape(const std::string& name) const;
   std::string word(const std::string& name, const std::string& otherwise) const;
@@ -43,12 +50,14 @@ struct OpSample {
 struct OpRow {
   /// The op's name in the conformance corpus; an in-place form ends in _ and changes inputs[0].
   const char* name;
-  /// The public function that it stands for ("softmax", "Tensor::transpose", "operator+"): a test finds ops without a row.
+  /// The public function that it stands for ("softmax", "Tensor::transpose", "operator+"): a test finds ops
+  /// without a row.
   const char* function;
   /// The results. Optional inputs that are missing are not in the list.
   Tensors (*call)(const Tensors& inputs, const Attrs& attrs);
   std::vector<OpSample> (*samples)();
-  /// Pointwise rows are also checked on broadcast, empty, transposed and sliced inputs, special values, every dtype.
+  /// Pointwise rows are also checked on broadcast, empty, transposed and sliced inputs, special values, every
+  /// dtype.
   bool pointwise = false;
   /// How often it can be differentiated: 0 for results without a gradient.
   int orders = 2;
@@ -56,8 +65,8 @@ struct OpRow {
   std::vector<OpSample> (*bad)() = nullptr;
 };
 
-/// Numbers for samples: float64, scattered over [low, high), all different, the same on every call. Numbers of different
-/// `set`s (0 … 3) differ, too.
+/// Numbers for samples: float64, scattered over [low, high), all different, the same on every call. Numbers
+/// of different `set`s (0 … 3) differ, too.
 Tensor scattered(const Shape& shape, double low = -2, double high = 2, int set = 0);
 
 /// All rows, by name.

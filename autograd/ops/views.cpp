@@ -150,13 +150,15 @@ struct Cast {
 }  // namespace
 
 Tensor Tensor::transpose(int64_t dim0, int64_t dim1) const {
-  const int i = normalize_dim("transpose", dim0, shape().rank()), j = normalize_dim("transpose", dim1, shape().rank());
+  const int i = normalize_dim("transpose", dim0, shape().rank()),
+            j = normalize_dim("transpose", dim1, shape().rank());
   if (shape().rank() == 0) return *this;
   return apply_view(Transpose{i, j}, *this);
 }
 
 Tensor Tensor::t() const {
-  if (dim() > 2) fail<ShapeError>("t: at most 2 dims are expected, not {}; mT() transposes a batch of matrices", shape());
+  if (dim() > 2)
+    fail<ShapeError>("t: at most 2 dims are expected, not {}; mT() transposes a batch of matrices", shape());
   return dim() < 2 ? *this : transpose(0, 1);
 }
 
@@ -167,7 +169,8 @@ Tensor Tensor::mT() const {
 
 Tensor Tensor::permute(const Shape& dims) const {
   const int rank = shape().rank();
-  if (dims.rank() != rank) fail<ShapeError>("permute: {} dims are named for {}: {}", dims.rank(), shape(), dims);
+  if (dims.rank() != rank)
+    fail<ShapeError>("permute: {} dims are named for {}: {}", dims.rank(), shape(), dims);
   Permute op{dims};
   unsigned seen = 0;
   for (int i = 0; i < rank; i++) {
@@ -208,11 +211,13 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   const int64_t n = numel();
   if (unknown >= 0) {
     if (known == 0) fail<ShapeError>("reshape: -1 is ambiguous: {} into {}", shape(), wanted);
-    if (n % known) fail<ShapeError>("reshape: {} has {} elements, no multiple of {}: {}", shape(), n, known, wanted);
+    if (n % known)
+      fail<ShapeError>("reshape: {} has {} elements, no multiple of {}: {}", shape(), n, known, wanted);
     to[unknown] = n / known;
     known *= to[unknown];
   }
-  if (known != n) fail<ShapeError>("reshape: {} has {} elements, {} would have {}", shape(), n, wanted, known);
+  if (known != n)
+    fail<ShapeError>("reshape: {} has {} elements, {} would have {}", shape(), n, wanted, known);
   Reshape op{};
   if (reshape_layout(layout(), to, op.to)) return apply_view(op, *this);
   const Tensor x = clone();
@@ -264,7 +269,8 @@ Tensor Tensor::select(int64_t dim, int64_t index) const {
   if (shape().rank() == 0) fail<IndexError>("select: a 0-d tensor has nothing to select from");
   const int i = normalize_dim("select", dim, shape().rank());
   const int64_t n = shape()[i], at = index < 0 ? index + n : index;
-  if (at < 0 || at >= n) fail<IndexError>("select: index {} is out of range for dim {} of {}", index, i, shape());
+  if (at < 0 || at >= n)
+    fail<IndexError>("select: index {} is out of range for dim {} of {}", index, i, shape());
   return apply_view(Select{i, at}, *this);
 }
 
