@@ -9,7 +9,8 @@ optional="libhdf5-dev"
 for set in "$@"; do
   case $set in
     check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
-    bench) optional="$optional libtorch-dev" ;;
+    # Without OpenBLAS, libtorch multiplies with the reference BLAS, at a tenth of its speed.
+    bench) optional="$optional libtorch-dev libopenblas0-pthread" ;;
     *) echo "install.sh: unknown set of packages: '$set' (known: check, bench)" >&2; exit 2 ;;
   esac
 done
