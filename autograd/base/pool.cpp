@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <utility>
 
 namespace gradus::pool {
 namespace {
@@ -16,6 +17,7 @@ struct SharedList {
 constinit SharedList shared[kClasses];
 
 void share(size_t cls, Block* batch) noexcept {
+  for (const Block* b = batch; b; b = b->next) cache.taken--;
   std::lock_guard held(shared[cls].lock);
   batch->next_batch = shared[cls].batches;
   shared[cls].batches = batch;
@@ -36,7 +38,11 @@ struct Closer {
 }  // namespace
 
 void* allocate_slow(size_t cls) {
-  if (kBypassed) return ::operator new((cls + 1) * kStep);
+  if (kBypassed) {
+    void* const p = ::operator new((cls + 1) * kStep);
+    cache.taken++;
+    return p;
+  }
   static thread_local Closer closer;
   (void)closer;
   const size_t bytes = (cls + 1) * kStep;
@@ -55,19 +61,23 @@ void* allocate_slow(size_t cls) {
       list = b;
     }
   }
+  uint32_t n = 0;
+  for (Block* b = list->next; b; b = b->next) n++;
+  cache.taken += n + 1;
   if (cache.closed) {
     if (list->next) share(cls, list->next);
     return list;
   }
-  uint32_t n = 0;
-  for (Block* b = list->next; b; b = b->next) n++;
   cache.head[cls] = list->next;
   cache.count[cls] = n;
   return list;
 }
 
 void release_slow(Block* block, size_t cls) noexcept {
-  if (kBypassed) return ::operator delete(block);
+  if (kBypassed) {
+    cache.taken--;
+    return ::operator delete(block);
+  }
   if (cache.closed) {
     block->next = nullptr;
     return share(cls, block);
@@ -87,46 +97,49 @@ namespace {
 
 constexpr size_t kAlign = 64, kHuge = size_t(1) << 20;
 constexpr size_t kKeptPerThread = size_t(8) << 20, kKeptHuge = size_t(512) << 20;
+constexpr int kHighestBit = 62;
 
-// Four sizes per doubling.
-size_t size_class(size_t bytes) {
-  const int top = std::bit_width(bytes - 1);
-  const size_t step = top > 3 ? size_t(1) << (top - 3) : 1;
-  return (bytes + step - 1) / step * step;
-}
+/// Four sizes per doubling, from 64 bytes on.
+struct LargeClass {
+  size_t bytes;
+  int index;
 
-struct LargeCache {
-  static constexpr int kSlots = 64;
-  struct Entry {
-    void* p;
-    size_t bytes;
-  };
-  Entry entries[kSlots];
-  int n;
+  explicit LargeClass(size_t n) noexcept {
+    if (n < 4 * kAlign) n = 4 * kAlign;
+    const int shift = std::bit_width(n - 1) - 3;
+    const size_t quarters = (n + (size_t(1) << shift) - 1) >> shift;  // 5 … 8
+    bytes = quarters << shift;
+    index = 4 * shift + static_cast<int>(quarters) - 5;
+  }
+};
+
+/// Free blocks by class.
+struct LargeLists {
+  Block* head[4 * kHighestBit];
   size_t kept;
 
-  void* take(size_t bytes) noexcept {
-    for (int i = n; i-- > 0;)
-      if (entries[i].bytes == bytes) {
-        void* p = entries[i].p;
-        entries[i] = entries[--n];
-        kept -= bytes;
-        return p;
-      }
-    return nullptr;
+  void* take(LargeClass c) noexcept {
+    Block* const b = head[c.index];
+    if (!b) return nullptr;
+    head[c.index] = b->next;
+    kept -= c.bytes;
+    return b;
   }
-  bool put(void* p, size_t bytes, size_t limit) noexcept {
-    if (n == kSlots || kept + bytes > limit) return false;
-    entries[n++] = {p, bytes};
-    kept += bytes;
+  bool put(void* p, LargeClass c, size_t limit) noexcept {
+    if (kept + c.bytes > limit) return false;
+    Block* const b = static_cast<Block*>(p);
+    b->next = head[c.index];
+    head[c.index] = b;
+    kept += c.bytes;
     return true;
   }
   void clear() noexcept {
-    while (n) std::free(entries[--n].p);
+    for (Block*& b : head)
+      while (b) std::free(std::exchange(b, b->next));
     kept = 0;
   }
 };
-constinit thread_local LargeCache large{};
+constinit thread_local LargeLists large{};
 constinit thread_local bool large_closed = false;
 struct LargeCloser {
   ~LargeCloser() {
@@ -134,39 +147,39 @@ struct LargeCloser {
     large_closed = true;
   }
 };
-constinit LargeCache huge{};
+constinit LargeLists huge{};
 constinit std::mutex huge_lock;
 
 }  // namespace
 
-void* allocate_large(size_t& bytes) {
-  if (bytes > (size_t(1) << 62)) throw std::bad_alloc();
-  bytes = size_class(bytes < kAlign ? kAlign : bytes);
-  bytes = (bytes + kAlign - 1) / kAlign * kAlign;
-  if (bytes < kHuge) {
+void* allocate_large(size_t bytes) {
+  if (bytes > size_t(1) << kHighestBit) throw std::bad_alloc();
+  const LargeClass c(bytes);
+  if (c.bytes < kHuge) {
+    if (void* p = large.take(c)) return p;
     static thread_local LargeCloser closer;
     (void)closer;
-    if (void* p = large.take(bytes)) return p;
   } else {
     std::lock_guard held(huge_lock);
-    if (void* p = huge.take(bytes)) return p;
+    if (void* p = huge.take(c)) return p;
   }
-  void* p = std::aligned_alloc(kAlign, bytes);
+  void* p = std::aligned_alloc(kAlign, c.bytes);
   if (!p) {
     std::lock_guard held(huge_lock);
     huge.clear();
-    p = std::aligned_alloc(kAlign, bytes);
+    p = std::aligned_alloc(kAlign, c.bytes);
   }
   if (!p) throw std::bad_alloc();
   return p;
 }
 
 void release_large(void* p, size_t bytes) noexcept {
-  if (!kBypassed && bytes < kHuge) {
-    if (!large_closed && large.put(p, bytes, kKeptPerThread)) return;
+  const LargeClass c(bytes);
+  if (!kBypassed && c.bytes < kHuge) {
+    if (!large_closed && large.put(p, c, kKeptPerThread)) return;
   } else if (!kBypassed) {
     std::lock_guard held(huge_lock);
-    if (huge.put(p, bytes, kKeptHuge)) return;
+    if (huge.put(p, c, kKeptHuge)) return;
   }
   std::free(p);
 }

@@ -29,15 +29,15 @@ struct Block {
 struct Cache {
   Block* head[kClasses];
   uint32_t count[kClasses];
-  int64_t live;
-  bool closed;  // the thread is ending: release to the shared lists
+  int64_t taken;  // blocks that came to this thread and did not leave it
+  bool closed;    // the thread is ending: release to the shared lists
 };
 inline constinit thread_local Cache cache{};
 
 void* allocate_slow(size_t cls);
 void release_slow(Block* block, size_t cls) noexcept;
-/// The most blocks of a class that a thread keeps.
-constexpr uint32_t capacity(size_t cls) { return static_cast<uint32_t>(65536 / ((cls + 1) * kStep)) + 16; }
+/// What a thread keeps of a class, in bytes.
+inline constexpr size_t kKept = 256 << 10;
 
 /// `bytes` (1 … kLargest) of memory, aligned to 16. Throws std::bad_alloc.
 inline void* allocate(size_t bytes) {
@@ -46,21 +46,17 @@ inline void* allocate(size_t bytes) {
   if (Block* b = c.head[cls]) {
     c.head[cls] = b->next;
     c.count[cls]--;
-    c.live++;
     return b;
   }
-  void* p = allocate_slow(cls);
-  c.live++;
-  return p;
+  return allocate_slow(cls);
 }
 
 /// Gives back what allocate(bytes) returned.
 inline void release(void* p, size_t bytes) noexcept {
   const size_t cls = (bytes - 1) / kStep;
   Cache& c = cache;
-  c.live--;
   Block* b = static_cast<Block*>(p);
-  if (!kBypassed && c.count[cls] < capacity(cls) && !c.closed) {
+  if (!kBypassed && c.count[cls] * (cls + 1) < kKept / kStep && !c.closed) {
     b->next = c.head[cls];
     c.head[cls] = b;
     c.count[cls]++;
@@ -70,11 +66,16 @@ inline void release(void* p, size_t bytes) noexcept {
 }
 
 /// Blocks that this thread has taken and not given back: for tests that look for leaks.
-inline int64_t live_blocks() noexcept { return cache.live; }
+inline int64_t live_blocks() noexcept {
+  int64_t n = cache.taken;
+  for (uint32_t free : cache.count) n -= free;
+  return n;
+}
 
-/// Memory of any size for elements, aligned to 64 and cached by size, since fresh pages are slow.
-/// `bytes` is rounded up in place to what was really reserved; that number goes to release_large.
-void* allocate_large(size_t& bytes);
+/// Memory of any size for elements, aligned to 64 and kept by size for the next taker, since fresh pages are
+/// slow. Throws std::bad_alloc.
+void* allocate_large(size_t bytes);
+/// Gives back what allocate_large(bytes) returned.
 void release_large(void* p, size_t bytes) noexcept;
 
 }  // namespace gradus::pool

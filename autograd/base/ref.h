@@ -2,8 +2,23 @@
 #include <atomic>
 #include <cstdint>
 #include <utility>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#endif
 
 namespace gradus {
+
+namespace detail {
+/// True as long as the process has one thread: counting then needs no locked instructions, which cost as much
+/// as a small op.
+inline bool single_threaded() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+  return __libc_single_threaded;
+#else
+  return false;
+#endif
+}
+}  // namespace detail
 
 /// Base of what Ref counts. `T::dispose()` is called when the last Ref goes.
 class Counted {
@@ -11,11 +26,20 @@ class Counted {
   Counted() noexcept : refs_(0) {}
   Counted(const Counted&) = delete;
   Counted& operator=(const Counted&) = delete;
-  uint32_t ref_count() const noexcept { return refs_.load(std::memory_order_relaxed); }
+  uint32_t ref_count() const noexcept { return refs_.load(std::memory_order_acquire); }
 
  private:
   template <class>
   friend class Ref;
+  /// Takes one reference back; true for the last.
+  bool drop() const noexcept {
+    // The last owner needs no atomic decrement: nobody else can reach the count any more.
+    const uint32_t before = refs_.load(std::memory_order_acquire);
+    if (before == 1) return true;
+    if (!detail::single_threaded()) return refs_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    refs_.store(before - 1, std::memory_order_relaxed);
+    return false;
+  }
   mutable std::atomic<uint32_t> refs_;
 };
 
@@ -39,7 +63,7 @@ class Ref {
     std::swap(p_, r.p_);
     return *this;
   }
-  ~Ref() { release(); }
+  [[gnu::always_inline]] ~Ref() { release(); }
 
   T* get() const noexcept { return p_; }
   T* operator->() const noexcept { return p_; }
@@ -51,14 +75,14 @@ class Ref {
 
  private:
   void retain() const noexcept {
-    if (p_) p_->refs_.fetch_add(1, std::memory_order_relaxed);
-  }
-  void release() noexcept {
     if (!p_) return;
-    // The last owner needs no atomic decrement: nobody else can reach the count any more.
-    if (p_->refs_.load(std::memory_order_acquire) == 1 ||
-        p_->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
-      p_->dispose();
+    if (detail::single_threaded())
+      p_->refs_.store(p_->refs_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    else
+      p_->refs_.fetch_add(1, std::memory_order_relaxed);
+  }
+  [[gnu::always_inline]] void release() noexcept {
+    if (p_ && p_->drop()) p_->dispose();
   }
   T* p_;
 };

@@ -1,8 +1,10 @@
 #pragma once
+#include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/base/ref.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace gradus {
 
@@ -10,24 +12,54 @@ namespace gradus {
 /// block with this header.
 class Storage : public Counted {
  public:
-  /// Uninitialised memory; Error where it cannot be had.
-  static Ref<Storage> allocate(int64_t bytes);
+  /// Uninitialised memory; Error where it cannot be had. Before the header of a small one are `front` bytes
+  /// (a multiple of 16) for its first owner, which last as long as the storage.
+  static Ref<Storage> allocate(int64_t bytes, size_t front = 0) {
+    const size_t n = static_cast<size_t>(bytes);
+    if (n > pool::kLargest - kHeader - front) return allocate_apart(bytes);
+    std::byte* const header = static_cast<std::byte*>(pool::allocate(front + kHeader + n)) + front;
+    return Ref<Storage>::first(new (header) Storage(header + kHeader, bytes, false, front));
+  }
 
   std::byte* data() const noexcept { return data_; }
   int64_t bytes() const noexcept { return bytes_; }
   uint32_t version() const noexcept { return version_; }
   void bump() noexcept { version_++; }
+  /// Whether one tensor alone holds it (a recorder does not count).
+  bool alone() const noexcept { return ref_count() == 1 + uint32_t{recorded_}; }
+  void set_recorded(bool recorded) noexcept { recorded_ = recorded; }
+  /// The bytes before the header; null where there are none.
+  void* front() noexcept { return front_ ? reinterpret_cast<std::byte*>(this) - front_ : nullptr; }
 
  private:
   friend class Ref<Storage>;
-  Storage(std::byte* data, int64_t bytes, size_t reserved) noexcept
-      : version_(0), bytes_(bytes), reserved_(reserved), data_(data) {}
-  void dispose() noexcept;
+  Storage(std::byte* data, int64_t bytes, bool apart, size_t front) noexcept
+      : version_(0),
+        front_(static_cast<uint16_t>(front)),
+        apart_(apart),
+        recorded_(false),
+        bytes_(bytes),
+        data_(data) {}
+  static Ref<Storage> allocate_apart(int64_t bytes);
+  [[gnu::noinline]] void dispose() noexcept {
+    const size_t n = static_cast<size_t>(bytes_), front = front_;
+    if (apart_) {
+      pool::release_large(data_, n);
+      pool::release(this, sizeof(Storage));
+    } else {
+      pool::release(reinterpret_cast<std::byte*>(this) - front, front + sizeof(Storage) + n);
+    }
+  }
+
+  static constexpr size_t kHeader = 32;
 
   uint32_t version_;
+  uint16_t front_;
+  bool apart_;     // the elements have a block of their own, else they follow this header
+  bool recorded_;  // a recorder holds it, too
   int64_t bytes_;
-  size_t reserved_;  // of the separate block; 0 where the elements follow this header
   std::byte* data_;
 };
+static_assert(sizeof(Storage) == 32);
 
 }  // namespace gradus

@@ -19,6 +19,7 @@ namespace gradus {
 /// Where the engine takes the gradients that a rule gives.
 class GradientSink {
  public:
+  /// Whether anything is to be given to e; not asked where all edges are wanted.
   virtual bool wanted(const Edge& e) const = 0;
   virtual void give(const Edge& e, Tensor g) = 0;
 
@@ -29,8 +30,9 @@ class GradientSink {
 /// What a rule sees while the backward pass runs its node.
 class Back {
  public:
-  Back(const Node& node, std::span<const Tensor> g, bool create_graph, GradientSink& sink) noexcept
-      : node_(node), g_(g), create_graph_(create_graph), sink_(sink) {}
+  Back(const Node& node, std::span<const Tensor> g, bool create_graph, bool all_wanted,
+       GradientSink& sink) noexcept
+      : node_(node), g_(g), create_graph_(create_graph), all_wanted_(all_wanted), sink_(sink) {}
 
   /// dL/d(output k). Zeros where nothing arrived at that output.
   Tensor g(uint32_t k = 0) const { return g_[k].defined() ? g_[k] : zeros_for(k); }
@@ -51,7 +53,9 @@ class Back {
   /// True when gradients must be differentiable themselves: rules then run on tensors instead of fused
   /// kernels.
   bool create_graph() const noexcept { return create_graph_; }
-  bool wanted(uint32_t i) const { return node_.edges()[i] && sink_.wanted(node_.edges()[i]); }
+  bool wanted(uint32_t i) const {
+    return node_.edges()[i] && (all_wanted_ || sink_.wanted(node_.edges()[i]));
+  }
   void give(uint32_t i, Tensor g) { sink_.give(node_.edges()[i], std::move(g)); }
   const Node& node() const noexcept { return node_; }
 
@@ -60,7 +64,7 @@ class Back {
 
   const Node& node_;
   std::span<const Tensor> g_;
-  bool create_graph_;
+  bool create_graph_, all_wanted_;
   GradientSink& sink_;
 };
 
@@ -91,7 +95,7 @@ inline constexpr int kMaxInputs = 8;
 template <class Op>
 class Rule final : public Node {
  public:
-  static Ref<Node> make(const Op& op, const Plan& plan) {
+  [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
     static_assert(std::is_trivially_copyable_v<Op>, "an op holds plain attributes; tensors are its inputs");
     const size_t bytes = bytes_of(sizeof(Rule), plan);
     Rule* rule = new (allocate(bytes)) Rule(op);
@@ -135,8 +139,9 @@ inline bool any_edge(std::span<const Edge* const> edges) noexcept {
 }
 
 template <class Op>
-Ref<Node> record(const Op& op, std::span<const Edge* const> edges, std::span<const Tensor* const> ins,
-                 std::span<const Tensor* const> outs) {
+[[gnu::always_inline]] inline Ref<Node> record(const Op& op, std::span<const Edge* const> edges,
+                                               std::span<const Tensor* const> ins,
+                                               std::span<const Tensor* const> outs) {
   Needs keep;
   if constexpr (HasListRule<Op>) {
     keep = needs_of<Op>(0);
@@ -156,7 +161,8 @@ constexpr uint32_t differentiable_of() {
 }
 
 /// Gives the results of a recorded op their edges.
-inline void connect(Ref<Node> node, std::span<const Tensor* const> outs, uint32_t differentiable) noexcept {
+[[gnu::always_inline]] inline void connect(Ref<Node> node, std::span<const Tensor* const> outs,
+                                           uint32_t differentiable) noexcept {
   for (uint32_t k = 1; k < differentiable && k < outs.size(); k++)
     if (outs[k]->defined() && is_floating(outs[k]->dtype())) outs[k]->impl()->edge = Edge(node, k);
   if (is_floating(outs[0]->dtype())) outs[0]->impl()->edge = Edge(std::move(node), 0);
@@ -187,10 +193,19 @@ void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<
   }
 }
 
-}  // namespace detail
-
 inline const Edge kNoEdge;
 inline const Edge& edge_of(const Tensor& x) { return x.defined() ? x.edge() : kNoEdge; }
+
+/// Records y = op(x…) if the gradient of some x is wanted.
+template <class Op, class Y, class... X>
+void record_if_wanted(const Op& op, const Y& y, const X&... x) {
+  const Edge* edges[] = {&edge_of(x)...};
+  if (!any_edge(edges)) return;
+  const Tensor* ins[] = {&x...};
+  record_outputs(op, edges, ins, y);
+}
+
+}  // namespace detail
 
 /// Computes op(x…) and records it if gradients are wanted. An undefined tensor stands for a missing input.
 template <class Op, class... X>
@@ -201,15 +216,8 @@ requires(std::is_same_v<X, Tensor>&&...) auto apply(const Op& op, const X&... x)
     return op.value(x...);
   }();
   detail::own(y);
-  if constexpr (detail::Differentiable<Op>) {
-    if (is_grad_enabled()) {
-      const Edge* edges[] = {&edge_of(x)...};
-      if (detail::any_edge(edges)) {
-        const Tensor* ins[] = {&x...};
-        detail::record_outputs(op, edges, ins, y);
-      }
-    }
-  }
+  if constexpr (detail::Differentiable<Op>)
+    if (is_grad_enabled()) detail::record_if_wanted(op, y, x...);
   return y;
 }
 
@@ -224,7 +232,7 @@ auto apply(const Op& op, std::span<const Tensor> x) {
   if (is_grad_enabled()) {
     std::vector<const Edge*> edges;
     edges.reserve(x.size());
-    for (const Tensor& t : x) edges.push_back(&edge_of(t));
+    for (const Tensor& t : x) edges.push_back(&detail::edge_of(t));
     if (detail::any_edge(edges)) detail::record_outputs(op, edges, {}, y);
   }
   return y;
@@ -259,7 +267,7 @@ void rebase_history(const Tensor& x, Ref<Node> node);
 /// where `old` is x, or a copy of it if the rule reads the overwritten value.
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor& x, const X&... rest) {
-  const Edge* edges[] = {&edge_of(x), &edge_of(rest)...};
+  const Edge* edges[] = {&detail::edge_of(x), &detail::edge_of(rest)...};
   const bool records = is_grad_enabled() && detail::any_edge(edges);
   check_inplace(op.name, x, records);
   Tensor old = x;

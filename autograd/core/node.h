@@ -2,13 +2,20 @@
 #include <gradus/autograd/core/tensor.h>
 #include <gradus/autograd/kernels/probe.h>
 
+#include <algorithm>
 #include <atomic>
-#include <cstring>
+#include <bit>
+#include <new>
 #include <span>
 
 namespace gradus {
 
 class Back;
+
+namespace detail {
+/// This thread's clock: see Node::seq.
+inline constinit thread_local uint64_t clock = 0;
+}  // namespace detail
 
 /// One recorded op. Edges point to the nodes that made the inputs and never change, so the order of
 /// creation (`seq`) is a topological order.
@@ -95,7 +102,9 @@ class Node : public Counted {
     Needs keep;  // what to save
   };
   static size_t bytes_of(size_t object, const Plan& plan) noexcept;
-  static void* allocate(size_t bytes);
+  static void* allocate(size_t bytes) {
+    return bytes <= pool::kLargest ? pool::allocate(bytes) : ::operator new(bytes);
+  }
   void init(size_t object, size_t bytes, const Plan& plan) noexcept;
   bool leaf_ = false;
 
@@ -115,6 +124,19 @@ class Node : public Counted {
   }
   const char* self() const noexcept { return reinterpret_cast<const char*>(this); }
   void destroy() noexcept;
+  /// Calls f(x, is_output, index) for what `plan` keeps.
+  template <class F>
+  static void for_each_kept(const Plan& plan, F f) {
+    const auto each = [&](unsigned bits, std::span<const Tensor* const> list, bool is_output) {
+      for (; bits; bits &= bits - 1) {
+        const auto i = static_cast<uint32_t>(std::countr_zero(bits));
+        if (i < list.size() && list[i]->defined()) f(*list[i], is_output, i);
+      }
+    };
+    each(plan.keep.ins, plan.ins, false);
+    each(plan.keep.outs, plan.outs, true);
+  }
+  static constexpr size_t aligned8(size_t n) { return (n + 7) / 8 * 8; }
 
   mutable std::atomic<uint32_t> pass_{0};
   union {
@@ -143,6 +165,70 @@ class Leaf final : public Node {
   explicit Leaf(TensorImpl* owner) noexcept : owner_(owner) { leaf_ = true; }
   TensorImpl* owner_;
 };
+
+// ---- inline: Node
+inline Shape Node::shape(uint32_t slot) const noexcept {
+  const int64_t* word = output(slot);
+  return Shape(word + 1, static_cast<size_t>(*word >> 8));
+}
+
+inline bool Node::has_shape(uint32_t slot, const Shape& s) const noexcept {
+  const int64_t* word = output(slot);
+  if (*word++ >> 8 != s.rank()) return false;
+  for (int64_t d : s)
+    if (d != *word++) return false;
+  return true;
+}
+
+inline Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtype>(*output(slot) & 0xff); }
+
+// What is known of an op when it is compiled makes recording it short.
+[[gnu::always_inline]] inline size_t Node::bytes_of(size_t object, const Plan& plan) noexcept {
+  size_t n = aligned8(object) + plan.edges.size() * sizeof(Edge) + plan.outs.size() * sizeof(Ref<TensorImpl>);
+  for (const Tensor* y : plan.outs) n += 8 + 8 * static_cast<size_t>(y->layout().rank());
+  if (plan.keep == nothing) return n;
+  for_each_kept(plan, [&](const Tensor& x, bool, uint32_t) {
+    n += sizeof(Saved) + 16 * static_cast<size_t>(x.layout().rank());
+  });
+  return n;
+}
+
+[[gnu::always_inline]] inline void Node::init(size_t object, size_t bytes, const Plan& plan) noexcept {
+  object_ = static_cast<uint16_t>(aligned8(object));
+  bytes_ = static_cast<uint32_t>(bytes);
+  n_in_ = static_cast<uint32_t>(plan.edges.size());
+  n_out_ = static_cast<uint16_t>(plan.outs.size());
+  n_saved_ = 0;
+  extras_ = nullptr;
+  uint64_t seq = detail::clock;
+  for (size_t i = 0; i < plan.edges.size(); i++) {
+    const Edge* e = new (edges_begin() + i) Edge(*plan.edges[i]);
+    if (*e) seq = std::max(seq, e->node->seq());
+  }
+  detail::clock = seq_ = seq + 1;
+  for (size_t k = 0; k < plan.outs.size(); k++) new (pending_begin() + k) Ref<TensorImpl>();
+  int64_t* word = outputs_begin();
+  for (const Tensor* y : plan.outs) {
+    const Shape& s = y->shape();
+    *word++ = static_cast<int64_t>(y->dtype()) | s.rank() << 8;
+    for (int64_t d : s) *word++ = d;
+  }
+  saved_offset_ = static_cast<uint32_t>(reinterpret_cast<char*>(word) - self());
+  if (plan.keep == nothing) return;
+  Saved* saved = saved_begin();
+  for_each_kept(plan, [&](const Tensor& x, bool is_output, uint32_t index) {
+    const TensorImpl& impl = *x.impl();
+    const int rank = impl.layout.rank();
+    new (saved) Saved{impl.storage, impl.layout.offset,         impl.storage->version(),
+                      impl.dtype,   static_cast<uint8_t>(rank), is_output,
+                      index};
+    int64_t* dims = saved->dims();
+    for (int64_t d : impl.layout.shape) *dims++ = d;
+    for (int i = 0; i < rank; i++) *dims++ = impl.layout.strides[i];
+    saved = saved->next();
+    n_saved_++;
+  });
+}
 
 // ---- inline: Edge
 inline Edge::Edge() noexcept = default;

@@ -6,8 +6,7 @@
 
 namespace gradus {
 
-TensorImpl::~TensorImpl() {
-  if (!edge) return;
+void TensorImpl::forget_edge() noexcept {
   if (edge.node->is_leaf()) {
     Leaf& leaf = static_cast<Leaf&>(*edge.node);
     if (leaf.owner() == this) leaf.orphan();
@@ -16,8 +15,11 @@ TensorImpl::~TensorImpl() {
 }
 
 void TensorImpl::dispose() noexcept {
+  // A handle that lies in its storage's block goes when the storage goes, which may be here.
+  const Ref<Storage> last = std::move(storage);
+  const bool inside = last->front() == this;
   this->~TensorImpl();
-  pool::release(this, sizeof(TensorImpl));
+  if (!inside) pool::release(this, sizeof(TensorImpl));
 }
 
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
@@ -29,9 +31,7 @@ Tensor make_empty(const Shape& shape, Dtype dtype) {
   int64_t bytes;
   if (__builtin_mul_overflow(shape.numel(), item_size(dtype), &bytes))
     fail<ShapeError>("shape: the size in bytes does not fit into 63 bits: {} of {}", shape, dtype);
-  Ref<Storage> storage = Storage::allocate(bytes);
-  return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl)))
-                                           TensorImpl(std::move(storage), shape, dtype)));
+  return make_row_major(shape, bytes, dtype);
 }
 
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }

@@ -1,4 +1,5 @@
 #pragma once
+#include <gradus/autograd/base/launch.h>
 #include <gradus/autograd/base/ref.h>
 #include <gradus/autograd/base/scalar.h>
 #include <gradus/autograd/base/shape.h>
@@ -232,8 +233,12 @@ struct TensorImpl : Counted {
       : dtype(d), storage(std::move(s)), layout(l) {}
   TensorImpl(Ref<Storage> s, const Shape& shape, Dtype d) noexcept
       : dtype(d), storage(std::move(s)), layout(shape) {}
-  ~TensorImpl();
+  ~TensorImpl() {
+    if (edge) forget_edge();
+  }
   void dispose() noexcept;
+  /// The node of `edge` shall not know this tensor any more.
+  void forget_edge() noexcept;
 
   Dtype dtype;
   bool made_under_no_grad = false;  // a view whose history was cut
@@ -249,8 +254,20 @@ struct TensorImpl : Counted {
 
 /// A new tensor over a storage.
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);
-/// Uninitialised, row-major. `op` names the caller where memory or the shape is refused.
+/// Uninitialised, row-major. Throws where the shape is none or there is no memory for it.
 Tensor make_empty(const Shape& shape, Dtype dtype);
+/// The same of a shape that is known to be right and to take `bytes`.
+inline Tensor make_row_major(const Shape& shape, int64_t bytes, Dtype dtype) {
+  constexpr size_t kHandle = (sizeof(TensorImpl) + 15) / 16 * 16;
+  Ref<Storage> storage;
+  if (is_recording()) [[unlikely]]
+    storage = detail::recorder->allocate(bytes);
+  else
+    storage = Storage::allocate(bytes, kHandle);
+  void* place = storage->front();
+  if (!place) place = pool::allocate(sizeof(TensorImpl));
+  return Tensor(Ref<TensorImpl>::first(new (place) TensorImpl(std::move(storage), shape, dtype)));
+}
 
 /// What register_hook() was given.
 struct HookFunction : Counted {
@@ -275,14 +292,14 @@ int64_t Tensor::register_hook(F hook) const {
 }
 
 // ---- inline: the handle
-inline const TensorImpl& Tensor::defined_impl() const {
+[[gnu::always_inline]] inline const TensorImpl& Tensor::defined_impl() const {
   if (!impl_) [[unlikely]]
     fail_undefined();
   return *impl_;
 }
-inline const Layout& Tensor::layout() const { return defined_impl().layout; }
-inline Dtype Tensor::dtype() const { return defined_impl().dtype; }
-inline Storage& Tensor::storage() const { return *defined_impl().storage; }
+[[gnu::always_inline]] inline const Layout& Tensor::layout() const { return defined_impl().layout; }
+[[gnu::always_inline]] inline Dtype Tensor::dtype() const { return defined_impl().dtype; }
+[[gnu::always_inline]] inline Storage& Tensor::storage() const { return *defined_impl().storage; }
 inline std::byte* Tensor::raw() const {
   const TensorImpl& x = defined_impl();
   return x.storage->data() + x.layout.offset * item_size(x.dtype);
@@ -294,7 +311,7 @@ inline const Edge& Tensor::edge() const {
     return refresh_edge();
   return x.edge;
 }
-inline const Shape& Tensor::shape() const { return layout().shape; }
+[[gnu::always_inline]] inline const Shape& Tensor::shape() const { return layout().shape; }
 inline int64_t Tensor::dim() const { return layout().rank(); }
 inline int64_t Tensor::numel() const { return layout().numel(); }
 inline bool Tensor::is_contiguous() const { return layout().contiguous(); }

@@ -214,7 +214,7 @@ void Pass::run_leaf(LeafGradient& l) {
   Node& n = *l.leaf;
   Tensor g[] = {Tensor(std::move(l.g))};
   if (n.extras()) run_hooks(n, g);
-  capture_from(n, g);
+  if (!captures_.empty()) capture_from(n, g);
   TensorImpl* owner = static_cast<Leaf&>(n).owner();
   if (!restricted_ && owner) arrivals_.push_back({l.leaf, 0, owner, std::move(g[0])});
 }
@@ -234,10 +234,10 @@ void Pass::run_node(Node& n) {
         if (g[r.slot].defined()) arrivals_.push_back({Ref<Node>(&n), r.slot, r.owner, g[r.slot]});
   }
   // A target of grad() that leads to no other target needs nothing saved.
-  if (capture_from(n, g) &&
+  if (!captures_.empty() && capture_from(n, g) &&
       std::none_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); }))
     return;
-  Back back(n, g, create_graph_, *this);
+  Back back(n, g, create_graph_, !restricted_, *this);
   n.run(back);
   if (free_saved_) n.free_saved();
 }

@@ -92,8 +92,11 @@ void row(const void* op_, int64_t n, T* out, int64_t out_stride, const T* const*
   constexpr int N = V::size;
   [&]<int... K>(std::integer_sequence<int, K...>) {
     constexpr auto reads = [](int k) { return (F::reads >> k & 1) != 0; };
+    const Op op = *static_cast<const Op*>(op_);
+    // One element alone needs no masks.
+    if (n == 1) return static_cast<void>(*out = F::template run<V>(op, reads(K) ? V(*in[K]) : V(0)...)[0]);
     const bool dense = out_stride == 1 && (... && (!reads(K) || uint64_t(in_strides[K]) <= 1));
-    if (!dense && n > 1)
+    if (!dense)
       return strided_row<T>(row<F, Op, T>, F::operands, F::reads, op_, n, out, out_stride, in, in_strides);
     // A stride-0 operand becomes a vector in memory that every step loads again, so that one loop serves all.
     alignas(64) T splat[F::operands][N];
@@ -102,14 +105,13 @@ void row(const void* op_, int64_t n, T* out, int64_t out_stride, const T* const*
     const auto start = [&](int k) {
       x[k] = in[k];
       step[k] = N;
-      if (n <= 1 || in_strides[k] != 0) return;
+      if (in_strides[k] != 0) return;
       V(*in[k]).store(splat[k]);
       x[k] = splat[k];
       step[k] = 0;
     };
     (..., (reads(K) ? start(K) : void()));
 
-    const Op op = *static_cast<const Op*>(op_);
     for (; n >= N; n -= N, out += N) {
       F::template run<V>(op, reads(K) ? V::load(x[K]) : V(0)...).store(out);
       (..., (reads(K) ? void(x[K] += step[K]) : void()));

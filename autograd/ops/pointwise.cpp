@@ -1,6 +1,9 @@
-#include <gradus/autograd/kernels/copy.h>
+#include <gradus/autograd/base/launch.h>
 #include <gradus/autograd/kernels/rows.h>
 #include <gradus/autograd/ops/pointwise.h>
+
+#include <array>
+#include <cstring>
 
 namespace gradus::detail {
 namespace {
@@ -10,85 +13,176 @@ constexpr int64_t kGrain = 16384;
 
 int category(Dtype d) { return is_floating(d) ? 2 : d == kBool ? 0 : 1; }
 
-template <class T, int K>
-void run_strided(kernels::Row<T> row, const void* attributes, const Tensor& y, const Tensor* const* x) {
-  // Layout 0 is y's; an operand that is not read gets y's layout and a null pointer.
-  Layout wide[K];
-  const Layout* layouts[K + 1] = {&y.layout()};
-  T* data[K + 1] = {reinterpret_cast<T*>(y.storage().data())};
-  for (int k = 0; k < K; k++) {
-    layouts[k + 1] = &y.layout();
-    data[k + 1] = nullptr;
-    if (!x[k]) continue;
-    wide[k] = broadcast_to(x[k]->layout(), y.shape());
-    layouts[k + 1] = &wide[k];
-    data[k + 1] = reinterpret_cast<T*>(x[k]->storage().data());
-  }
-  kernels::parallel_rows<K + 1>(y.shape(), layouts, kGrain,
-                                [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
-                                  const T* in[K];
-                                  for (int k = 0; k < K; k++)
-                                    in[k] = data[k + 1] ? data[k + 1] + offsets[k + 1] : nullptr;
-                                  row(attributes, n, data[0] + offsets[0], strides[0], in, strides + 1);
-                                });
+/// launch() of call(attributes) with a copy of the attributes.
+template <int K, class Call>
+[[gnu::cold, gnu::noinline]] void launch_copy(const Kernel& kernel, const void* op, const Tensor& y,
+                                              const Tensor* const* x, const Call& call) {
+  alignas(8) std::array<std::byte, kAttributeBytes> attributes;
+  std::memcpy(attributes.data(), op, kernel.attribute_bytes);
+  Storage* operands[K + 1] = {&y.storage()};
+  size_t n = 1;
+  for (int k = 0; k < K; k++)
+    if (x[k]) operands[n++] = &x[k]->storage();
+  launch({operands, n}, [call, attributes] { call(attributes.data()); });
 }
+template <int K, class Call>
+void launch_row(const Kernel& kernel, const void* op, const Tensor& y, const Tensor* const* x,
+                const Call& call) {
+  if (is_recording()) [[unlikely]]
+    return launch_copy<K>(kernel, op, y, x, call);
+  call(op);
+}
+
+template <class T, int K>
+[[gnu::noinline]] void run_strided(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
+                 const Tensor* const* x) {
+  // Layout 0 is y's; an operand that is not read gets y's layout and a null pointer.
+  struct Call {
+    kernels::Row<T> row;
+    Layout layouts[K + 1];
+    T* data[K + 1];
+    void operator()(const void* attributes) const {
+      const Layout* each[K + 1];
+      for (int k = 0; k <= K; k++) each[k] = &layouts[k];
+      kernels::parallel_rows<K + 1>(layouts[0].shape, each, kGrain,
+                                    [&](int64_t n, const int64_t* offsets, const int64_t* strides) {
+                                      const T* in[K];
+                                      for (int k = 0; k < K; k++)
+                                        in[k] = data[k + 1] ? data[k + 1] + offsets[k + 1] : nullptr;
+                                      row(attributes, n, data[0] + offsets[0], strides[0], in, strides + 1);
+                                    });
+    }
+  } call{row, {y.layout()}, {reinterpret_cast<T*>(y.storage().data())}};
+  for (int k = 0; k < K; k++) {
+    call.layouts[k + 1] = x[k] ? broadcast_to(x[k]->layout(), y.shape()) : y.layout();
+    call.data[k + 1] = x[k] ? reinterpret_cast<T*>(x[k]->storage().data()) : nullptr;
+  }
+  launch_row<K>(kernel, op, y, x, call);
+}
+
+/// One row, of operands as dense as y or of one element each.
+template <class T, int K>
+struct DenseCall {
+  kernels::Row<T> row;
+  int64_t n;
+  T* out;
+  const T* in[K];
+  int64_t strides[K];
+  void operator()(const void* attributes) const { row(attributes, n, out, 1, in, strides); }
+};
 
 template <class T>
-void run_typed(kernels::Row<T> row, const void* attributes, const Tensor& y,
-               std::span<const Tensor* const> x) {
+[[gnu::always_inline]] inline T* first_of(const Tensor& x) {
+  return reinterpret_cast<T*>(x.storage().data()) + x.layout().offset;
+}
+
+template <class T, int K>
+void run_typed(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
+               const Tensor* const* x) {
   const Layout& ly = y.layout();
-  const int64_t n = ly.numel();
-  const T* in[kMaxInputs + 2];
-  int64_t strides[kMaxInputs + 2];
-  bool dense = n <= kGrain && ly.contiguous();
-  for (size_t k = 0; k < x.size() && dense; k++) {
-    in[k] = nullptr;
-    strides[k] = 0;
+  DenseCall<T, K> call{row, ly.numel(), first_of<T>(y), {}, {}};
+  bool dense = call.n <= kGrain && ly.contiguous();
+  for (int k = 0; k < K; k++) {
     if (!x[k]) continue;
     const Layout& l = x[k]->layout();
-    in[k] = reinterpret_cast<const T*>(x[k]->raw());
-    if (l.numel() == 1 && n > 0) continue;
-    strides[k] = 1;
-    dense = l.shape == ly.shape && l.contiguous();
+    call.in[k] = first_of<T>(*x[k]);
+    call.strides[k] = l.numel() != 1 || call.n == 1;
+    dense = dense && (l.numel() == 1 || (l.shape == ly.shape && l.contiguous()));
   }
-  if (dense) {
-    if (n > 0) row(attributes, n, reinterpret_cast<T*>(y.raw()), 1, in, strides);
-    return;
-  }
-  switch (x.size()) {
-    case 1: return run_strided<T, 1>(row, attributes, y, x.data());
-    case 2: return run_strided<T, 2>(row, attributes, y, x.data());
-    case 3: return run_strided<T, 3>(row, attributes, y, x.data());
-    case 4: return run_strided<T, 4>(row, attributes, y, x.data());
-    case 5: return run_strided<T, 5>(row, attributes, y, x.data());
-    case 6: return run_strided<T, 6>(row, attributes, y, x.data());
-    default: fail("pointwise: {} operands are too many", x.size());
-  }
+  if (!dense) return run_strided<T, K>(kernel, op, row, y, x);
+  if (call.n > 0) launch_row<K>(kernel, op, y, x, call);
 }
 
-void run(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
-         std::span<const Tensor* const> x) {
-  switch (y.dtype()) {
-    case Dtype::Float32: return run_typed(rows.f32, attributes, y, x);
-    case Dtype::Float64: return run_typed(rows.f64, attributes, y, x);
-    case Dtype::Int64:
-      if (rows.i64) return run_typed(rows.i64, attributes, y, x);
-      break;
-    case Dtype::Bool:  // only copies: bytes of 0 and 1
-    case Dtype::UInt8:
-      if (rows.u8) return run_typed(rows.u8, attributes, y, x);
-      break;
+/// The number of elements of a row-major layout; -1 for others.
+inline int64_t dense_numel(const Layout& l) {
+  int64_t n = 1;
+  for (int i = l.rank(); i-- > 0;) {
+    if (l.strides[i] != n && l.shape[i] != 1) return -1;
+    n *= l.shape[i];
   }
-  fail<DtypeError>("{}: not defined for {}", op, y.dtype());
+  return n;
 }
 
-const Tensor& first(std::span<const Tensor* const> x) {
-  for (const Tensor* t : x)
-    if (t) return *t;
-  fail("pointwise: no operand");
+/// The everyday case, and no more: row-major floating operands of one shape. Undefined for all others.
+template <class T, int K>
+Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor* const* x) {
+  const Layout* layout = nullptr;
+  DenseCall<T, K> call;
+#pragma GCC unroll 8
+  for (int k = 0; k < K; k++) {
+    call.in[k] = nullptr;
+    call.strides[k] = 1;
+    if (!x[k]) continue;
+    const Layout& l = x[k]->layout();
+    if (!layout) {
+      layout = &l;
+      call.n = dense_numel(l);
+    } else if (!(l.shape == layout->shape) || dense_numel(l) != call.n) {
+      return Tensor();
+    }
+    call.in[k] = first_of<T>(*x[k]);
+  }
+  if (call.n <= 0 || call.n > kGrain) return Tensor();
+  Tensor y = make_row_major(layout->shape, call.n * static_cast<int64_t>(sizeof(T)), dtype_of<T>);
+  call.row = row;
+  call.out = reinterpret_cast<T*>(y.storage().data());
+  launch_row<K>(kernel, op, y, x, call);
+  return y;
+}
+
+/// Any operands.
+template <int K>
+[[gnu::noinline]] Tensor run_broadcast(const Kernel& kernel, const void* op, const Tensor* const* x) {
+  const Tensor* first = nullptr;
+  Shape shape;
+  for (int k = 0; k < K; k++) {
+    if (!x[k]) continue;
+    shape = first ? broadcast(kernel.op, shape, x[k]->shape()) : x[k]->shape();
+    if (!first) first = x[k];
+  }
+  Tensor y = make_empty(shape, first->dtype());
+  run_rows_into<K>(kernel, op, y, x);
+  return y;
 }
 
 }  // namespace
+
+template <int K>
+void run_rows_into(const Kernel& kernel, const void* op, const Tensor& y, const Tensor* const* x) {
+  switch (y.dtype()) {
+    case Dtype::Float32: return run_typed<float, K>(kernel, op, kernel.f32, y, x);
+    case Dtype::Float64: return run_typed<double, K>(kernel, op, kernel.f64, y, x);
+    case Dtype::Int64:
+      if (kernel.i64) return run_typed<int64_t, K>(kernel, op, kernel.i64, y, x);
+      break;
+    case Dtype::Bool:  // only copies: bytes of 0 and 1
+    case Dtype::UInt8:
+      if (kernel.u8) return run_typed<uint8_t, K>(kernel, op, kernel.u8, y, x);
+      break;
+  }
+  fail<DtypeError>("{}: not defined for {}", kernel.op, y.dtype());
+}
+
+template <int K>
+Tensor run_rows(const Kernel& kernel, const void* op, Dtype dtype, const Tensor* const* x) {
+  if (dtype == kFloat32) {
+    if (Tensor y = run_alike<float, K>(kernel, op, kernel.f32, x); y.defined()) return y;
+  } else if (dtype == kFloat64) {
+    if (Tensor y = run_alike<double, K>(kernel, op, kernel.f64, x); y.defined()) return y;
+  }
+  return run_broadcast<K>(kernel, op, x);
+}
+
+#define GRADUS_OPERANDS(K)                                                         \
+  template void run_rows_into<K>(const Kernel&, const void*, const Tensor&, const Tensor* const*); \
+  template Tensor run_rows<K>(const Kernel&, const void*, Dtype, const Tensor* const*);
+GRADUS_OPERANDS(1)
+GRADUS_OPERANDS(2)
+GRADUS_OPERANDS(3)
+GRADUS_OPERANDS(4)
+GRADUS_OPERANDS(5)
+GRADUS_OPERANDS(6)
+#undef GRADUS_OPERANDS
 
 Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers) {
@@ -109,34 +203,14 @@ Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const>
   return is_floating(d) || integers ? d : kFloat32;
 }
 
-Tensor run_rows(const char* op, const void* attributes, const RowSet& rows,
-                std::span<const Tensor* const> x) {
-  const Tensor& x0 = first(x);
-  const Shape* shape = &x0.shape();
-  Shape wide;
-  for (const Tensor* t : x)
-    if (t && !(t->shape() == *shape)) {
-      wide = broadcast(op, *shape, t->shape());
-      shape = &wide;
-    }
-  Tensor y = make_empty(*shape, x0.dtype());
-  run(op, attributes, rows, y, x);
-  return y;
-}
-
-void run_rows_into(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
-                   std::span<const Tensor* const> x) {
-  run(op, attributes, rows, y, x);
-}
-
 Tensor constant(Scalar value, Dtype dtype) {
   Tensor x = make_empty({}, dtype);
-  if (dtype == kFloat32)
-    *reinterpret_cast<float*>(x.raw()) = value.to<float>();
-  else if (dtype == kFloat64)
-    *reinterpret_cast<double*>(x.raw()) = value.to<double>();
-  else
-    kernels::fill(dtype, x.storage().data(), x.layout(), value);
+  launch({&x.storage()}, [dtype, value, p = x.raw()] {
+    dispatch(dtype, [&](auto zero) {
+      using T = decltype(zero);
+      *reinterpret_cast<T*>(p) = value.to<T>();
+    });
+  });
   return x;
 }
 

@@ -16,8 +16,12 @@ namespace gradus {
 
 namespace detail {
 
-/// One kernel for each dtype; null where there is none.
-struct RowSet {
+/// What an op's attributes may take.
+inline constexpr size_t kAttributeBytes = 64;
+/// An op's kernel for each dtype, null where there is none.
+struct Kernel {
+  const char* op;
+  size_t attribute_bytes;
   kernels::Row<float> f32;
   kernels::Row<double> f64;
   kernels::Row<int64_t> i64 = nullptr;
@@ -27,12 +31,13 @@ struct RowSet {
 /// the category (bool, integer, floating), as in PyTorch.
 Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers);
-/// kernel(x…) as a new tensor, of the shape that all x broadcast to. x[k] is null where the kernel does not
-/// read it.
-Tensor run_rows(const char* op, const void* attributes, const RowSet& rows, std::span<const Tensor* const> x);
+/// kernel(x…) as a new tensor of the operands' dtype and of the shape that all K broadcast to. x[k] is null
+/// where the kernel does not read it.
+template <int K>
+Tensor run_rows(const Kernel& kernel, const void* attributes, Dtype dtype, const Tensor* const* x);
 /// The same into y, whose shape the operands must broadcast to.
-void run_rows_into(const char* op, const void* attributes, const RowSet& rows, const Tensor& y,
-                   std::span<const Tensor* const> x);
+template <int K>
+void run_rows_into(const Kernel& kernel, const void* attributes, const Tensor& y, const Tensor* const* x);
 /// A 0-d tensor.
 Tensor constant(Scalar value, Dtype dtype);
 /// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it
@@ -64,13 +69,13 @@ struct Pointwise {
   template <class... X>
   Tensor value(const X&... x) const {
     const Tensor* operands[] = {&x...};
-    return detail::run_rows(name, &f, value_rows(), operands);
+    return detail::run_rows<N>(value_kernel(), &f, operands[0]->dtype(), operands);
   }
   /// x = f(old, rest…)
   template <class... X>
   void write(const Tensor& x, const Tensor& old, const X&... rest) const {
     const Tensor* operands[] = {&old, &rest...};
-    detail::run_rows_into(name, &f, value_rows(), x, operands);
+    detail::run_rows_into<N>(value_kernel(), &f, x, operands);
   }
   template <int I>
   requires(I < N) Tensor vjp(In<I> i, const Back& b)
@@ -86,18 +91,24 @@ struct Pointwise {
         const Tensor y = need.outs ? b.out() : Tensor(), g = b.g();
         if (b.create_graph()) return Tensor(f.vjp(i, x[K]..., y, g));
         const Tensor* operands[] = {(x[K].defined() ? &x[K] : nullptr)..., y.defined() ? &y : nullptr, &g};
-        const auto& k = kernels::pointwise_kernels<F>();
-        return detail::run_rows(name, &f, {k.f32[1 + I], k.f64[1 + I]}, operands);
+        static const detail::Kernel kernel{name, sizeof f, table().f32[1 + I], table().f64[1 + I]};
+        return detail::run_rows<N + 2>(kernel, &f, g.dtype(), operands);
       }
       (std::make_integer_sequence<int, N>{});
     }
   }
 
- private:
-  static detail::RowSet value_rows() {
-    const auto& k = kernels::pointwise_kernels<F>();
-    return {k.f32[0], k.f64[0], k.i64, k.u8};
+  static_assert(sizeof(F) <= detail::kAttributeBytes);
+  static const detail::Kernel& value_kernel() {
+    static const detail::Kernel kernel = [] {
+      const auto& k = table();
+      return detail::Kernel{name, sizeof(F), k.f32[0], k.f64[0], k.i64, k.u8};
+    }();
+    return kernel;
   }
+
+ private:
+  static const kernels::PointwiseKernels<N>& table() { return kernels::pointwise_kernels<F>(); }
 };
 
 namespace detail {
@@ -120,16 +131,38 @@ inline void collect(const Scalar& x, const Tensor**, int&, Scalar* numbers, int&
 
 template <class... X>
 Dtype dtype_for(const char* op, bool integers, const X&... x) {
-  // The everyday case: tensors of one floating dtype.
-  if constexpr ((std::is_same_v<X, Tensor> && ...)) {
-    const Dtype d = (x.dtype(), ...);
-    if (is_floating(d) && ((x.dtype() == d) && ...)) return d;
-  }
   const Tensor* tensors[sizeof...(X)];
   Scalar numbers[sizeof...(X)] = {(static_cast<void>(x), Scalar(false))...};
   int n = 0, m = 0;
   (collect(x, tensors, n, numbers, m), ...);
   return result_dtype(op, integers, {tensors, static_cast<size_t>(n)}, {numbers, static_cast<size_t>(m)});
+}
+
+/// f on tensors of one dtype that it has kernels for.
+template <class F, class... X>
+Tensor pointwise_alike(const F& f, Dtype dtype, const X&... x) {
+  const Pointwise<F> op{f};
+  const Tensor* operands[] = {&x...};
+  Tensor y = run_rows<sizeof...(X)>(op.value_kernel(), &op.f, dtype, operands);
+  if (is_grad_enabled()) record_if_wanted(op, y, x...);
+  return y;
+}
+
+/// f on operands that may need a conversion first.
+template <class F, class... X>
+[[gnu::noinline]] Tensor pointwise_converted(const F& f, const X&... x) {
+  const Dtype dtype = dtype_for(F::name, integers_of<F>(), x...);
+  if (dtype == kBool && std::is_same_v<F, formulas::Sub>) fail<DtypeError>("sub: not defined for bool");
+  // bool has no kernels: it is computed as 0 and 1.
+  const Dtype computed = dtype == kBool ? kUInt8 : dtype;
+  Tensor y = [&]<size_t... K>(std::index_sequence<K...>) {
+    Tensor made[sizeof...(X)];
+    const Tensor* operands[] = {operand(x, computed, made[K])...};
+    return pointwise_alike(f, computed, *operands[K]...);
+  }
+  (std::index_sequence_for<X...>{});
+  if (dtype == kBool) return y.to(kBool);
+  return y;
 }
 
 }  // namespace detail
@@ -138,17 +171,12 @@ Dtype dtype_for(const char* op, bool integers, const X&... x) {
 template <class F, class... X>
 requires(detail::is_operand<X>&&...) Tensor pointwise(const F& f, const X&... x) {
   static_assert(sizeof...(X) == arity<F>);
-  const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x...);
-  if (dtype == kBool && std::is_same_v<F, formulas::Sub>) fail<DtypeError>("sub: not defined for bool");
-  // bool has no kernels: it is computed as 0 and 1.
-  const Dtype computed = dtype == kBool ? kUInt8 : dtype;
-  Tensor y = [&]<size_t... K>(std::index_sequence<K...>) {
-    Tensor made[sizeof...(X)];
-    const Tensor* operands[] = {detail::operand(x, computed, made[K])...};
-    return apply(Pointwise<F>{f}, *operands[K]...);
+  // The everyday case: tensors of one floating dtype.
+  if constexpr ((std::is_same_v<X, Tensor> && ...)) {
+    const Dtype d = (x.dtype(), ...);
+    if (is_floating(d) && ((x.dtype() == d) && ...)) return detail::pointwise_alike(f, d, x...);
   }
-  (std::index_sequence_for<X...>{});
-  return dtype == kBool ? y.to(kBool) : y;
+  return detail::pointwise_converted(f, x...);
 }
 
 /// x = f(x, rest…) in place. The result must fit into x: its shape, and its category of dtype.
