@@ -9,6 +9,7 @@
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/engine/custom.h>
 #include <gradus/autograd/engine/functional.h>
+#include <gradus/autograd/engine/replay.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/index.h>

@@ -11,18 +11,20 @@ namespace {
 Tensor dropout_mask(const Shape& shape, Dtype dtype, double p) {
   Tensor mask = empty(shape, dtype);
   const int64_t n = mask.numel();
-  const Draws draws = default_generator().draws(n);
-  dispatch_floating(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const T scale = static_cast<T>(1 / (1 - p));
-    T* y = mask.mutable_data<T>();
-    parallel_for(n, 1 << 11, [&](int64_t begin, int64_t end) {
-      double u[256];
-      for (int64_t i = begin; i < end; i += 256) {
-        const int64_t stop = std::min(end, i + 256);
-        draws.uniform(i, stop, u);
-        for (int64_t k = i; k < stop; k++) y[k] = u[k - i] < p ? 0 : scale;
-      }
+  launch({&mask.storage()}, [dtype, n, p, first = mask.raw()] {
+    const Draws draws = default_generator().draws(n);
+    dispatch_floating(dtype, [&](auto zero) {
+      using T = decltype(zero);
+      const T scale = static_cast<T>(1 / (1 - p));
+      T* const y = reinterpret_cast<T*>(first);
+      parallel_for(n, 1 << 11, [&](int64_t begin, int64_t end) {
+        double u[256];
+        for (int64_t i = begin; i < end; i += 256) {
+          const int64_t stop = std::min(end, i + 256);
+          draws.uniform(i, stop, u);
+          for (int64_t k = i; k < stop; k++) y[k] = u[k - i] < p ? 0 : scale;
+        }
+      });
     });
   });
   return mask;

@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <memory>
 #include <span>
-#include <type_traits>
+#include <tuple>
 
 namespace gradus {
 
@@ -15,11 +15,17 @@ struct Launch {
   virtual ~Launch() = default;
 };
 
+struct TensorImpl;
+
 /// Takes down what a step does, to do it again: see engine/replay.h, which implements it.
 class Recorder {
  public:
+  /// Memory for a new tensor.
   virtual Ref<Storage> allocate(int64_t bytes) = 0;
+  /// A kernel has run.
   virtual void keep(std::span<Storage* const> operands, std::unique_ptr<Launch> launch) = 0;
+  /// backward() has left a gradient in a leaf: a new one, or it was added to the old.
+  virtual void committed(TensorImpl& leaf, bool fresh) = 0;
 
  protected:
   ~Recorder() = default;
@@ -28,38 +34,40 @@ class Recorder {
 namespace detail {
 inline constinit thread_local Recorder* recorder = nullptr;
 
-template <class F>
-[[gnu::cold, gnu::noinline]] void keep(std::span<Storage* const> operands, const F& f) {
+template <class F, class... Args>
+[[gnu::cold, gnu::noinline]] void keep(std::span<Storage* const> operands, const F& f, const Args&... args) {
   struct Kept final : Launch {
-    explicit Kept(const F& f) : f(f) {}
-    void run() override { f(); }
-    F f;
+    Kept(const F& f, const Args&... args) : f(f), args(args...) {}
+    void run() override { std::apply(f, args); }
+    std::decay_t<F> f;
+    std::tuple<Args...> args;
   };
-  recorder->keep(operands, std::make_unique<Kept>(f));
+  recorder->keep(operands, std::make_unique<Kept>(f, args...));
 }
 }  // namespace detail
 
 /// Whether this thread is recording a step.
 inline bool is_recording() noexcept { return detail::recorder != nullptr; }
 
-/// Every kernel starts here: runs f, and while a step is recorded keeps a copy of it to run again. So f holds
-/// pointers and sizes by value, allocates nothing, reads nothing that the recorded step does not compute
-/// anew, and throws from checks of data only. `operands` are the storages that it reads and writes.
-template <class F>
-void launch(std::span<Storage* const> operands, const F& f) {
-  f();
+/// Every kernel starts here: calls f(args…), and while a step is recorded keeps copies of f and the arguments
+/// to call it again. So f allocates nothing, reads nothing that the recorded step does not compute anew or
+/// that is meant to stay alive (a learning rate, a generator), and throws from checks of data only.
+/// `operands` are the storages that it reads and writes.
+template <class F, class... Args>
+void launch(std::span<Storage* const> operands, const F& f, const Args&... args) {
+  f(args...);
   if (is_recording()) [[unlikely]]
-    detail::keep(operands, f);
+    detail::keep(operands, f, args...);
 }
-template <class F>
-void launch(std::initializer_list<Storage*> operands, const F& f) {
-  launch(std::span<Storage* const>(operands.begin(), operands.size()), f);
+template <class F, class... Args>
+void launch(std::initializer_list<Storage*> operands, const F& f, const Args&... args) {
+  launch(std::span<Storage* const>(operands.begin(), operands.size()), f, args...);
 }
 
 /// Throws where values are read, or written, by other code than kernels: a replay would not do it again.
 inline void check_not_recording(const char* what) {
   if (is_recording()) [[unlikely]]
-    fail("{}: not while a step is recorded: a replay would not see it", what);
+    fail("{}: not while a step is recorded: a replay would not do it again", what);
 }
 
 }  // namespace gradus

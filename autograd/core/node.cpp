@@ -94,7 +94,7 @@ Ref<Node> Leaf::make(TensorImpl* owner) {
 
 Tensor Back::zeros_for(uint32_t k) const {
   Tensor z = make_empty(node_.shape(k), node_.dtype(k));
-  kernels::fill(z.dtype(), z.raw(), z.layout(), 0);
+  launch({&z.storage()}, kernels::fill, z.dtype(), z.raw(), z.layout(), Scalar(0));
   return z;
 }
 

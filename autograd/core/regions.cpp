@@ -22,8 +22,9 @@ struct Embed {
   Shape shape;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(shape, x.dtype());
-    kernels::fill(y.dtype(), y.raw(), y.layout(), 0);
-    kernels::embed(y.dtype(), y.storage().data(), region, x.storage().data(), x.layout());
+    launch({&y.storage()}, kernels::fill, y.dtype(), y.raw(), y.layout(), Scalar(0));
+    launch({&y.storage(), &x.storage()}, kernels::embed, y.dtype(), y.storage().data(), region,
+           x.storage().data(), x.layout());
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return as_strided(b.g(), region); }
@@ -34,8 +35,9 @@ struct Blank {
   Layout region;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    kernels::copy(y.dtype(), y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
-    kernels::fill(y.dtype(), y.storage().data(), region, 0);
+    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
+           x.storage().data(), x.layout());
+    launch({&y.storage()}, kernels::fill, y.dtype(), y.storage().data(), region, Scalar(0));
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }

@@ -42,6 +42,7 @@ int64_t Tensor::size(int64_t dim) const {
 }
 
 Scalar Tensor::scalar_at(const Shape& index, bool single) const {
+  check_not_recording(single ? "item" : "at");
   const Layout& l = layout();
   int64_t at = l.offset;
   if (single) {
@@ -64,15 +65,18 @@ Scalar Tensor::scalar_at(const Shape& index, bool single) const {
 }
 
 void Tensor::copy_to(void* values, Dtype to) const {
+  check_not_recording("to_vector");
   kernels::copy(to, values, Layout(shape()), dtype(), storage().data(), layout());
 }
 
 const void* Tensor::data_as(Dtype wanted) const {
+  check_not_recording("data");
   if (dtype() != wanted) fail<DtypeError>("data: the tensor is {}, not {}", dtype(), wanted);
   return raw();
 }
 
 void* Tensor::mutable_data_as(Dtype wanted) {
+  check_not_recording("mutable_data");
   if (dtype() != wanted) fail<DtypeError>("mutable_data: the tensor is {}, not {}", dtype(), wanted);
   storage().bump();
   return raw();

@@ -98,7 +98,7 @@ class Pass final : public GradientSink {
 };
 
 bool is_dense_alone(const Tensor& g) {
-  return g.ref().unique() && g.ref()->storage.unique() && g.is_contiguous() && !g.edge();
+  return g.ref().unique() && g.ref()->storage->alone() && g.is_contiguous() && !g.edge();
 }
 
 void Pass::give(const Edge& e, Tensor g) {
@@ -266,6 +266,7 @@ void Pass::commit() {
                                                 [&](const auto& r) { return r.owner == a.owner; });
     if (!alive) continue;
     Tensor& grad = a.owner->grad;
+    const TensorImpl* const before = grad.impl();
     // A leaf's gradient is its own: it takes an arrival over only if nobody else holds it.
     if (!grad.defined())
       grad = is_dense_alone(a.g) || (a.g.edge() && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g)
@@ -274,6 +275,7 @@ void Pass::commit() {
       grad = grad + a.g;
     else
       grad.add_(a.g);
+    if (is_recording()) detail::recorder->committed(*a.owner, grad.impl() != before);
   }
   arrivals_.clear();
 }

@@ -8,7 +8,7 @@ namespace {
 
 Tensor filled(const Shape& shape, Scalar value, Dtype dtype) {
   Tensor x = make_empty(shape, dtype);
-  kernels::fill(dtype, x.storage().data(), x.layout(), value);
+  launch({&x.storage()}, kernels::fill, dtype, x.storage().data(), x.layout(), value);
   return x;
 }
 
@@ -16,10 +16,12 @@ Tensor filled(const Shape& shape, Scalar value, Dtype dtype) {
 template <class F>
 Tensor generated(const Shape& shape, Dtype dtype, F f) {
   Tensor x = make_empty(shape, dtype);
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    T* p = reinterpret_cast<T*>(x.raw());
-    for (int64_t i = 0, n = x.numel(); i < n; i++) p[i] = static_cast<T>(f(i));
+  launch({&x.storage()}, [dtype, f, first = x.raw(), n = x.numel()] {
+    dispatch(dtype, [&](auto zero) {
+      using T = decltype(zero);
+      T* const p = reinterpret_cast<T*>(first);
+      for (int64_t i = 0; i < n; i++) p[i] = static_cast<T>(f(i));
+    });
   });
   return x;
 }
@@ -27,7 +29,9 @@ Tensor generated(const Shape& shape, Dtype dtype, F f) {
 Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*draw)(double*, int64_t)) {
   if (!is_floating(dtype)) fail<DtypeError>("{}: random numbers are floating, not {}", op, dtype);
   Tensor x = make_empty(shape, kFloat64);
-  (default_generator().*draw)(reinterpret_cast<double*>(x.raw()), x.numel());
+  launch({&x.storage()}, [draw, p = reinterpret_cast<double*>(x.raw()), n = x.numel()] {
+    (default_generator().*draw)(p, n);
+  });
   NoGrad no_grad;
   return x.to(dtype);
 }
@@ -51,21 +55,21 @@ Tensor arange(Scalar start, Scalar end, Scalar step, std::optional<Dtype> dtype)
   const Shape shape{n > 0 ? static_cast<int64_t>(n) : 0};
   const Dtype to = dtype.value_or(integers ? kInt64 : kFloat32);
   if (integers)
-    return generated(shape, to, [&](int64_t i) { return start.to<int64_t>() + i * step.to<int64_t>(); });
-  return generated(shape, to, [&](int64_t i) { return a + static_cast<double>(i) * d; });
+    return generated(shape, to, [=](int64_t i) { return start.to<int64_t>() + i * step.to<int64_t>(); });
+  return generated(shape, to, [=](int64_t i) { return a + static_cast<double>(i) * d; });
 }
 Tensor arange(Scalar end) { return arange(end.dtype() == kInt64 ? Scalar(0) : Scalar(0.0), end); }
 
 Tensor linspace(double start, double end, int64_t steps, Dtype dtype) {
   if (steps < 0) fail<ShapeError>("linspace: the number of steps is negative: {}", steps);
-  return generated({steps}, dtype, [&](int64_t i) {
+  return generated({steps}, dtype, [=](int64_t i) {
     const double t = steps > 1 ? static_cast<double>(i) / static_cast<double>(steps - 1) : 0;
     return i == steps - 1 && steps > 1 ? end : start + t * (end - start);
   });
 }
 
 Tensor eye(int64_t n, Dtype dtype) {
-  return generated({n, n}, dtype, [&](int64_t i) { return i / n == i % n; });
+  return generated({n, n}, dtype, [=](int64_t i) { return i / n == i % n; });
 }
 
 Tensor rand(const Shape& shape, Dtype dtype) { return drawn("rand", shape, dtype, &Generator::uniform); }
@@ -78,6 +82,7 @@ Tensor tensor(Scalar value, std::optional<Dtype> dtype) {
 Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape,
                            std::optional<Dtype> dtype) {
   if (shape.numel() != n) fail<ShapeError>("tensor: {} values do not fill {}", n, shape);
+  check_not_recording("tensor");
   Tensor x = make_empty(shape, dtype.value_or(is_floating(from) ? kFloat32 : from));
   kernels::copy(x.dtype(), x.storage().data(), x.layout(), from, values, Layout(shape));
   return x;

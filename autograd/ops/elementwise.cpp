@@ -95,8 +95,9 @@ Tensor compare(kernels::Compare op, const A& a, const B& b) {
   const Tensor& y = *detail::operand(b, dtype, made[1]);
   const Shape shape = broadcast(name, x.shape(), y.shape());
   Tensor out = make_empty(shape, kBool);
-  kernels::compare(op, dtype, reinterpret_cast<bool*>(out.raw()), shape, x.storage().data(),
-                   broadcast_to(x.layout(), shape), y.storage().data(), broadcast_to(y.layout(), shape));
+  launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare, op, dtype,
+         reinterpret_cast<bool*>(out.raw()), shape, x.storage().data(), broadcast_to(x.layout(), shape),
+         y.storage().data(), broadcast_to(y.layout(), shape));
   return out;
 }
 
@@ -108,9 +109,10 @@ struct Where {
   Tensor value(const Tensor& c, const Tensor& a, const Tensor& b) const {
     const Shape shape = broadcast(name, c.shape(), broadcast(name, a.shape(), b.shape()));
     Tensor y = make_empty(shape, a.dtype());
-    kernels::where(y.dtype(), y.raw(), shape, reinterpret_cast<const bool*>(c.storage().data()),
-                   broadcast_to(c.layout(), shape), a.storage().data(), broadcast_to(a.layout(), shape),
-                   b.storage().data(), broadcast_to(b.layout(), shape));
+    launch({&y.storage(), &c.storage(), &a.storage(), &b.storage()}, kernels::where, y.dtype(), y.raw(),
+           shape, reinterpret_cast<const bool*>(c.storage().data()), broadcast_to(c.layout(), shape),
+           a.storage().data(), broadcast_to(a.layout(), shape), b.storage().data(),
+           broadcast_to(b.layout(), shape));
     return y;
   }
   Tensor vjp(In<1>, const Back& b) const { return where(b.in(0), b.g(), 0); }

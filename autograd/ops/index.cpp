@@ -17,7 +17,8 @@ struct Gather {
   int dim;
   Tensor value(const Tensor& x, const Tensor& index) const {
     Tensor y = make_empty(index.shape(), x.dtype());
-    kernels::gather(x.dtype(), y.raw(), x.storage().data(), x.layout(), indices(index), index.layout(), dim);
+    launch({&y.storage(), &x.storage(), &index.storage()}, kernels::gather, x.dtype(), y.raw(),
+           x.storage().data(), x.layout(), indices(index), index.layout(), dim);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -32,8 +33,8 @@ struct ScatterAdd {
   int dim;
   Tensor value(const Tensor& x, const Tensor& index, const Tensor& src) const {
     Tensor y = x.clone();
-    kernels::scatter_add(y.dtype(), y.raw(), y.layout(), src.storage().data(), src.layout(), indices(index),
-                         index.layout(), dim);
+    launch({&y.storage(), &src.storage(), &index.storage()}, kernels::scatter_add, y.dtype(), y.raw(),
+           y.layout(), src.storage().data(), src.layout(), indices(index), index.layout(), dim);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
@@ -48,6 +49,13 @@ struct ScatterAdd {
   }
 };
 
+void check_range(const char* op, const int64_t* index, const Layout& layout, const Shape& x, int dim) {
+  const int64_t bad = kernels::first_out_of_range(index, layout, x.rank() > 0 ? x[dim] : 1);
+  if (bad >= 0)
+    fail<IndexError>("{}: index {} is out of range for dim {} of {}", op, index[element_offset(layout, bad)],
+                     dim, x);
+}
+
 int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& index) {
   const int i = normalize_dim(op, dim, x.shape().rank());
   if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
@@ -58,11 +66,7 @@ int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& inde
     if (k != i && index.shape()[k] > x.shape()[k])
       fail<ShapeError>("{}: the index is larger than x in dim {}: {} and {}", op, k, index.shape(),
                        x.shape());
-  const int64_t size = x.dim() ? x.shape()[i] : 1;
-  const int64_t bad = kernels::first_out_of_range(indices(index), index.layout(), size);
-  if (bad >= 0)
-    fail<IndexError>("{}: index {} is out of range for dim {} of {}", op,
-                     indices(index)[element_offset(index.layout(), bad)], i, x.shape());
+  launch({&index.storage()}, check_range, op, indices(index), index.layout(), x.shape(), i);
   return i;
 }
 

@@ -24,13 +24,14 @@ struct Cat {
       Layout part = y.layout();
       part.offset = start[i] * part.strides[dim];
       part.shape = x[i].shape();
-      kernels::copy(y.dtype(), y.storage().data(), part, x[i].dtype(), x[i].storage().data(), x[i].layout());
+      launch({&y.storage(), &x[i].storage()}, kernels::copy, y.dtype(), y.storage().data(), part,
+             x[i].dtype(), x[i].storage().data(), x[i].layout());
     }
     return {y, starts};
   }
   Tensor vjp(int i, const Back& b) const {
     const Tensor starts = b.out(1);
-    const int64_t* start = starts.data<int64_t>();
+    const int64_t* start = reinterpret_cast<const int64_t*>(starts.raw());
     return b.g().slice(dim, start[i], start[i + 1]);
   }
 };

@@ -1,3 +1,4 @@
+#include <gradus/autograd/kernels/index.h>
 #include <gradus/autograd/kernels/reduce.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
@@ -40,6 +41,13 @@ Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
   return {rows, t, single};
 }
 
+void check_classes(const char* op, const int64_t* target, const Layout& layout, int64_t classes) {
+  const int64_t bad = kernels::first_out_of_range(target, layout, classes);
+  if (bad >= 0)
+    fail<IndexError>("{}: target {} is not one of {} classes", op, target[element_offset(layout, bad)],
+                     classes);
+}
+
 struct Targets {
   Tensor used;    // bool: not ignored
   Tensor index;   // the class, 0 where ignored, [n, 1, …]
@@ -55,11 +63,8 @@ Targets targets_of(const char* op, const Tensor& x, const Tensor& target, const 
   Targets t;
   t.used = target != ignore_index;
   const Tensor index = where(t.used, target, 0);
-  if (index.numel() > 0) {
-    const int64_t low = min(index).item<int64_t>(), high = max(index).item<int64_t>();
-    if (low < 0 || high >= classes)
-      fail<IndexError>("{}: target {} is not one of {} classes", op, low < 0 ? low : high, classes);
-  }
+  launch({&index.storage()}, check_classes, op, reinterpret_cast<const int64_t*>(index.storage().data()),
+         index.layout(), classes);
   t.index = index.unsqueeze(1);
   t.weight = weight.defined()
                  ? where(t.used, gather(weight.to(x.dtype()), 0, index.flatten()).reshape(index.shape()), 0)

@@ -12,9 +12,10 @@ void multiply(const Tensor& a, int64_t at_a, const Tensor& b, int64_t at_b, cons
   const Layout &la = a.layout(), &lb = b.layout();
   const int ra = la.rank(), rb = lb.rank();
   const int64_t item = item_size(c.dtype());
-  kernels::gemm(c.dtype(), m, n, k, a.storage().data() + at_a * item, la.strides[ra - 2], la.strides[ra - 1],
-                b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr,
-                c.raw() + at_c * item, n);
+  launch({&c.storage(), &a.storage(), &b.storage()}, kernels::gemm, c.dtype(), m, n, k,
+         a.storage().data() + at_a * item, la.strides[ra - 2], la.strides[ra - 1],
+         b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr,
+         c.raw() + at_c * item, n);
 }
 
 Shape batch_of(const Shape& s) { return Shape(s.begin(), static_cast<size_t>(s.rank() - 2)); }
@@ -61,8 +62,9 @@ struct Linear {
     Tensor y = make_empty({m, n}, x.dtype());
     const Tensor bias = b.defined() ? b.contiguous() : b;
     const Layout &lx = x.layout(), &lw = w.layout();
-    kernels::gemm(y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1],
-                  lw.strides[0], bias.defined() ? bias.raw() : nullptr, y.raw(), n);
+    launch({&y.storage(), &x.storage(), &w.storage(), bias.defined() ? &bias.storage() : &w.storage()},
+           kernels::gemm, y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1],
+           lw.strides[0], bias.defined() ? bias.raw() : nullptr, y.raw(), n);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return matmul(b.g(), b.in(1)); }

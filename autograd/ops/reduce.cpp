@@ -53,7 +53,8 @@ struct Sum {
   bool keepdim;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), is_floating(x.dtype()) ? x.dtype() : kInt64);
-    kernels::sum(y.dtype(), y.raw(), x.dtype(), x.storage().data(), x.layout(), mask);
+    launch({&y.storage(), &x.storage()}, kernels::sum, y.dtype(), y.raw(), x.dtype(), x.storage().data(),
+           x.layout(), mask);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return spread(b.g(), b.shape(0), mask, keepdim); }
@@ -66,11 +67,14 @@ struct Mean {
   bool keepdim;
   Tensor value(const Tensor& x) const {
     const Tensor y = Sum{mask, keepdim}.value(x);
-    dispatch_floating(y.dtype(), [&, n = count(x.shape(), mask)](auto zero) {
-      using T = decltype(zero);
-      T* const p = reinterpret_cast<T*>(y.raw());
-      for (int64_t i = 0, size = y.numel(); i < size; i++) p[i] /= static_cast<T>(n);
-    });
+    launch({&y.storage()},
+           [dtype = y.dtype(), first = y.raw(), size = y.numel(), n = count(x.shape(), mask)] {
+             dispatch_floating(dtype, [&](auto zero) {
+               using T = decltype(zero);
+               T* const p = reinterpret_cast<T*>(first);
+               for (int64_t i = 0; i < size; i++) p[i] /= static_cast<T>(n);
+             });
+           });
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -87,7 +91,8 @@ struct Extreme {
   bool keepdim;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), x.dtype());
-    kernels::extreme(max, x.dtype(), y.raw(), x.storage().data(), x.layout(), mask);
+    launch({&y.storage(), &x.storage()}, kernels::extreme, max, x.dtype(), y.raw(), x.storage().data(),
+           x.layout(), mask);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -111,8 +116,8 @@ struct ExtremeIndex {
     const Shape shape = kept_shape(x.shape(), x.dim() ? 1u << dim : 0, keepdim);
     Tensor values = make_empty(shape, x.dtype()), indices = make_empty(shape, kInt64);
     if (x.dim() == 0) return {x.clone(), zeros({}, kInt64)};
-    kernels::extreme_index(max, x.dtype(), values.raw(), reinterpret_cast<int64_t*>(indices.raw()),
-                           x.storage().data(), x.layout(), dim);
+    launch({&values.storage(), &indices.storage(), &x.storage()}, kernels::extreme_index, max, x.dtype(),
+           values.raw(), reinterpret_cast<int64_t*>(indices.raw()), x.storage().data(), x.layout(), dim);
     return {values, indices};
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -133,7 +138,8 @@ struct Cumsum {
   bool reverse;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    kernels::cumsum(reverse, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    launch({&y.storage(), &x.storage()}, kernels::cumsum, reverse, x.dtype(), y.raw(), x.storage().data(),
+           x.layout(), dim);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return apply(Cumsum{dim, !reverse}, b.g()); }
@@ -146,7 +152,8 @@ struct Softmax {
   int dim;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    kernels::softmax(false, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    launch({&y.storage(), &x.storage()}, kernels::softmax, false, x.dtype(), y.raw(), x.storage().data(),
+           x.layout(), dim);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -162,7 +169,8 @@ struct LogSoftmax {
   int dim;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    kernels::softmax(true, x.dtype(), y.raw(), x.storage().data(), x.layout(), dim);
+    launch({&y.storage(), &x.storage()}, kernels::softmax, true, x.dtype(), y.raw(), x.storage().data(),
+           x.layout(), dim);
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g() - exp(b.out()) * b.g().sum({dim}, true); }

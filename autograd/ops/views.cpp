@@ -128,7 +128,8 @@ struct Clone {
   static constexpr auto formula = "y = x        dx = g";
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    kernels::copy(y.dtype(), y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
+    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
+           x.storage().data(), x.layout());
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
@@ -140,7 +141,8 @@ struct Cast {
   Dtype dtype;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), dtype);
-    kernels::copy(dtype, y.storage().data(), y.layout(), x.dtype(), x.storage().data(), x.layout());
+    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
+           x.storage().data(), x.layout());
     return y;
   }
   // The engine converts a gradient to the dtype of the input that it flows to.

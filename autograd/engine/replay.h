@@ -1,0 +1,54 @@
+#pragma once
+#include <gradus/autograd/core/tensor.h>
+
+#include <functional>
+#include <memory>
+
+namespace gradus {
+
+/// A step that was recorded: calling it runs the same kernels on the same memory, in the same order, without
+/// building a graph, allocating or looking at shapes. Results are bit-equal to running the step itself.
+///
+///   Replay step = record([&] {
+///     optimizer.zero_grad();
+///     loss = mse_loss(model(x), y);
+///     loss.backward();
+///     optimizer.step();
+///   });
+///   for (…) { x.copy_(batch); y.copy_(labels); step(); }
+///   loss.item();
+///
+/// Every call reads what the recorded tensors hold then and writes into the tensors that the step wrote: new
+/// input is copied into the old tensors, and what the step made (`loss` above, the parameters' gradients) is
+/// found in the same handles. Learning rates, step counts and random numbers go on as in eager steps. A call
+/// raises the versions of what it writes, so that a graph outside which saved it refuses to run.
+///
+/// Everything that the kernels touch is kept alive, and memory of the step's own until the last copy of the
+/// Replay dies.
+class Replay {
+ public:
+  /// Runs the step once. What a check of data throws (an index out of range, a probability above 1) ends it
+  /// there, as it would the step. Not from two threads at once.
+  void operator()();
+  /// How many kernels a call runs.
+  int64_t kernels() const;
+
+ private:
+  friend Replay record(const std::function<void()>& step, int warmup);
+  class Recording;
+  explicit Replay(std::shared_ptr<Recording> recording) : recording_(std::move(recording)) {}
+  std::shared_ptr<Recording> recording_;
+};
+
+/// Runs `step` `warmup` times, so that it finds its gradients and optimizer states as they are in the middle
+/// of a training, and once more while recording it. All these are real steps: after record() and n calls of
+/// the Replay, warmup + 1 + n steps are done.
+///
+/// The step runs on this thread, and what it decides in C++ (branches, loops, shapes, `training`) is decided
+/// now, for every call. Refused with an Error while it is recorded, since a replay would not do it again:
+/// reading values (`item`, `at`, `to_vector`, `data`, printing), writing them (`mutable_data`), tensors made
+/// of numbers from the program (make them before), and record() or a Replay itself. What the refused step did
+/// before, as after any exception, stays done.
+Replay record(const std::function<void()>& step, int warmup = 2);
+
+}  // namespace gradus
