@@ -13,6 +13,9 @@ std::vector<double> normal(gradus::NumpyRandom& random, int64_t out, int64_t in,
   for (double& w : weight) w *= scale;
   return weight;
 }
+std::vector<double> layer(gradus::NumpyRandom& random, int64_t out, int64_t in) {
+  return normal(random, out, in, 1 / std::sqrt(static_cast<double>(in)));
+}
 
 }  // namespace
 
@@ -30,9 +33,16 @@ Inputs cats_inputs(const std::string& folder) {
   Inputs inputs{{"cats_X", train.x}, {"cats_Y", train.y}};
   auto random = gradus::numpy_random(1);
   const int64_t sizes[] = {12288, 20, 7, 5, 1};
-  for (int l = 1; l < 5; l++)
-    inputs["cats_W" + std::to_string(l)] =
-        normal(random, sizes[l], sizes[l - 1], 1 / std::sqrt(static_cast<double>(sizes[l - 1])));
+  for (int l = 1; l < 5; l++) inputs["cats_W" + std::to_string(l)] = layer(random, sizes[l], sizes[l - 1]);
+  return inputs;
+}
+
+Inputs mlp_inputs() {
+  auto random = gradus::numpy_random(3);
+  Inputs inputs{{"mlp_X", normal(random, 64, 784, 1)}};
+  for (int i = 0; i < 64; i++) inputs["mlp_Y"].push_back(i % 10);
+  const int64_t sizes[] = {784, 512, 512, 10};
+  for (int l = 1; l < 4; l++) inputs["mlp_W" + std::to_string(l)] = layer(random, sizes[l], sizes[l - 1]);
   return inputs;
 }
 

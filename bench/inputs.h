@@ -13,5 +13,8 @@ Inputs planar_inputs();
 /// The cat pictures of the HDF5 files in `folder`, and the tutorial's start: normal / √in from NumPy's
 /// seed 1.
 Inputs cats_inputs(const std::string& folder);
+/// A batch of 64 samples with 784 normal features, of the classes 0, 1 … 9, 0 …, and weights normal / √in for
+/// 784-512-512-10.
+Inputs mlp_inputs();
 
 }  // namespace bench

@@ -26,7 +26,9 @@ int positive(const char* what, std::string_view text) {
   return value;
 }
 
-bool is_training(std::string_view workload) { return workload == "planar" || workload == "cats"; }
+bool is_training(std::string_view workload) {
+  return workload == "planar" || workload == "cats" || workload == "mlp";
+}
 
 Request parse(int argc, char** argv, const std::vector<std::string_view>& workloads) {
   if (argc < 5 || argc > 6) throw BadUsage(fmt::format("4 or 5 arguments are needed: {} given", argc - 1));
@@ -127,6 +129,13 @@ void print_cats(const Request& request, const std::vector<Training>& repetitions
   const Summary s = summarize(request, repetitions, kCatsIterations);
   fmt::print("cats2500 {} threads={}: median {:.4f} s (min {:.4f}; from {} its) last loss {:.9f}\n",
              request.dtype(), request.threads, s.median, s.least, request.iterations, s.loss);
+}
+
+void print_mlp(const Request& request, const char* optimizer, const std::vector<Training>& repetitions) {
+  const Summary s = summarize(request, repetitions, 1);
+  fmt::print("mlp {} threads={}: {} median {:.4f} ms (min {:.4f}; from {} its) {} last loss {:.9f}\n",
+             request.dtype(), request.threads, optimizer, s.median * 1e3, s.least * 1e3, request.iterations,
+             optimizer, s.loss);
 }
 
 void print_overhead(const Request& request, const std::vector<Overhead>& repetitions) {

@@ -18,7 +18,8 @@ struct Request {
   const char* dtype() const { return f64 ? "f64" : "f32"; }
 };
 
-/// The iterations that the two trainings are reported for. Others are measured and scaled.
+/// The iterations that planar and cats are reported for. Others are measured and scaled. mlp is reported for
+/// one.
 inline constexpr int kPlanarIterations = 10000, kCatsIterations = 2500;
 
 /// main() of a measured program: parses the arguments and calls `run`. Returns 2 after bad usage and 1 after
@@ -47,6 +48,8 @@ struct Training {
 void print_planar(const Request& request, const std::vector<Training>& repetitions);
 /// cats2500 f32 threads=1: median 12.3400 s (min 12.3000; from 500 its) last loss 0.680597186
 void print_cats(const Request& request, const std::vector<Training>& repetitions);
+/// mlp f32 threads=1: SGD median 1.2340 ms (min 1.2300; from 500 its) SGD last loss 2.012345678
+void print_mlp(const Request& request, const char* optimizer, const std::vector<Training>& repetitions);
 
 /// Nanoseconds per op of one repetition.
 struct Overhead {

@@ -1,8 +1,5 @@
 // The workloads that Gradus is measured on, written as its user would write them.
 #include <gradus/gradus.h>
-#include <gradus/nn/linear.h>
-#include <gradus/nn/module.h>
-#include <gradus/optim/sgd.h>
 
 #include <cstdlib>
 
@@ -23,6 +20,8 @@ class Loader {
     if (std::getenv("PEERS_DATA")) return;
     if (request.workload == "planar") {
       made_ = bench::planar_inputs();
+    } else if (request.workload == "mlp") {
+      made_ = bench::mlp_inputs();
     } else {
       const char* folder = std::getenv("GRADUS_DATA");
       if (!folder)
@@ -156,6 +155,34 @@ void cats(const bench::Request& request) {
   print_cats(request, repetitions);
 }
 
+/// Trains from the same weights with each optimizer.
+void mlp(const bench::Request& request) {
+  const Loader load(request);
+  const Tensor x = load("mlp_X", {64, 784}), target = load("mlp_Y", {64}).to(kInt64);
+  const auto measure = [&](const char* name, auto make_optimizer) {
+    std::vector<bench::Training> repetitions;
+    for (int r = 0; r < request.reps; r++) {
+      nn::Sequential model{load.linear(784, 512, "mlp_W1"), nn::ReLU(), load.linear(512, 512, "mlp_W2"),
+                           nn::ReLU(), load.linear(512, 10, "mlp_W3")};
+      auto optimizer = make_optimizer(nn::parameters(model));
+      Tensor loss;
+      const double start = now();
+      for (int i = 0; i < request.iterations; i++) {
+        optimizer.zero_grad();
+        loss = cross_entropy(model(x), target);
+        loss.backward();
+        optimizer.step();
+      }
+      repetitions.push_back({now() - start, loss.item()});
+    }
+    print_mlp(request, name, repetitions);
+  };
+  measure("SGD", [](const Tensors& parameters) { return optim::SGD(parameters, {.lr = 0.01}); });
+  measure("momentum",
+          [](const Tensors& parameters) { return optim::SGD(parameters, {.lr = 0.01, .momentum = 0.9}); });
+  measure("Adam", [](const Tensors& parameters) { return optim::Adam(parameters); });
+}
+
 /// One run, whatever REPS: memory is fresh only once in a process.
 void chain1m(const bench::Request& request) {
   constexpr int kLength = 1000000;
@@ -185,11 +212,12 @@ void run(const bench::Request& request) {
   if (request.workload == "overhead") overhead(request);
   if (request.workload == "planar") planar(request);
   if (request.workload == "cats") cats(request);
+  if (request.workload == "mlp") mlp(request);
   if (request.workload == "chain1m") chain1m(request);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::program_main(argc, argv, {"overhead", "planar", "cats", "chain1m"}, run);
+  return bench::program_main(argc, argv, {"overhead", "planar", "cats", "mlp", "chain1m"}, run);
 }

@@ -121,6 +121,35 @@ void cats(const bench::Request& request) {
   print_cats(request, repetitions);
 }
 
+/// Trains from the same weights with each optimizer.
+void mlp(const bench::Request& request) {
+  const auto dtype = dtype_of(request);
+  const Tensor x = load("mlp_X", {64, 784}, dtype), target = load("mlp_Y", {64}, torch::kLong);
+  const auto measure = [&](const char* name, auto make_optimizer) {
+    std::vector<bench::Training> repetitions;
+    for (int r = 0; r < request.reps; r++) {
+      torch::nn::Sequential model(linear(784, 512, "mlp_W1", dtype), torch::nn::ReLU(),
+                                  linear(512, 512, "mlp_W2", dtype), torch::nn::ReLU(),
+                                  linear(512, 10, "mlp_W3", dtype));
+      auto optimizer = make_optimizer(model->parameters());
+      Tensor loss;
+      const double start = now();
+      for (int i = 0; i < request.iterations; i++) {
+        optimizer.zero_grad();
+        loss = torch::nn::functional::cross_entropy(model->forward(x), target);
+        loss.backward();
+        optimizer.step();
+      }
+      repetitions.push_back({now() - start, loss.item<double>()});
+    }
+    print_mlp(request, name, repetitions);
+  };
+  using namespace torch::optim;
+  measure("SGD", [](const auto& parameters) { return SGD(parameters, SGDOptions(0.01)); });
+  measure("momentum", [](const auto& parameters) { return SGD(parameters, SGDOptions(0.01).momentum(0.9)); });
+  measure("Adam", [](const auto& parameters) { return Adam(parameters, AdamOptions(1e-3)); });
+}
+
 /// One run, whatever REPS: memory is fresh only once in a process.
 void chain1m(const bench::Request& request) {
   constexpr int kLength = 1000000;
@@ -150,11 +179,12 @@ void run(const bench::Request& request) {
   if (request.workload == "overhead") overhead(request);
   if (request.workload == "planar") planar(request);
   if (request.workload == "cats") cats(request);
+  if (request.workload == "mlp") mlp(request);
   if (request.workload == "chain1m") chain1m(request);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::program_main(argc, argv, {"overhead", "planar", "cats", "chain1m"}, run);
+  return bench::program_main(argc, argv, {"overhead", "planar", "cats", "mlp", "chain1m"}, run);
 }
