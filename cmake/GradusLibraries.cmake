@@ -36,7 +36,7 @@ function(gradus_kernels)
     gradus_usage(gradus_kernels_${name})
     set_property(TARGET gradus_kernels_${name} PROPERTY POSITION_INDEPENDENT_CODE ${BUILD_SHARED_LIBS})
     # g++ 12 calls its own AVX-512 intrinsics uninitialized (GCC bug 105593).
-    target_compile_options(gradus_kernels_${name} PRIVATE ${flags_${name}}
+    target_compile_options(gradus_kernels_${name} PRIVATE ${flags_${name}} -fno-plt
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-uninitialized>)
     target_link_libraries(gradus_kernels_${name} PRIVATE fmt::fmt)
     target_sources(gradus_autograd PRIVATE $<TARGET_OBJECTS:gradus_kernels_${name}>)

@@ -39,13 +39,13 @@ struct Closer {
 
 void* allocate_slow(size_t cls) {
   if (kBypassed) {
-    void* const p = ::operator new((cls + 1) * kStep);
+    void* const p = ::operator new(bytes_of(cls));
     cache.taken++;
     return p;
   }
   static thread_local Closer closer;
   (void)closer;
-  const size_t bytes = (cls + 1) * kStep;
+  const size_t bytes = bytes_of(cls);
   Block* list = nullptr;
   {
     std::lock_guard held(shared[cls].lock);
@@ -53,7 +53,8 @@ void* allocate_slow(size_t cls) {
   }
   if (!list) {
     const size_t n = bytes >= 8192 ? 1 : 8192 / bytes;
-    char* chunk = static_cast<char*>(std::malloc(n * bytes));
+    char* chunk =
+        static_cast<char*>(bytes > kFine ? std::aligned_alloc(64, n * bytes) : std::malloc(n * bytes));
     if (!chunk) throw std::bad_alloc();
     for (size_t i = n; i-- > 0;) {
       Block* b = reinterpret_cast<Block*>(chunk + i * bytes);

@@ -1,4 +1,5 @@
 #pragma once
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -17,7 +18,18 @@ inline constexpr bool kBypassed = true;
 #else
 inline constexpr bool kBypassed = false;
 #endif
-inline constexpr size_t kStep = 16, kClasses = 64, kLargest = kStep * kClasses;
+/// Sizes go in steps of 16 bytes up to kFine, then four to a doubling.
+inline constexpr size_t kStep = 16, kFine = 1024, kLargest = 32768, kClasses = kFine / kStep + 20;
+constexpr size_t class_of(size_t bytes) {
+  if (bytes <= kFine) return (bytes - 1) / kStep;
+  const int shift = std::bit_width(bytes - 1) - 3;
+  return kFine / kStep + 4 * static_cast<size_t>(shift - 8) + ((bytes - 1) >> shift) - 4;
+}
+constexpr size_t bytes_of(size_t cls) {
+  if (cls < kFine / kStep) return (cls + 1) * kStep;
+  const size_t k = cls - kFine / kStep;
+  return (k % 4 + 5) << (k / 4 + 8);
+}
 
 struct Block {
   Block* next;
@@ -39,9 +51,9 @@ void release_slow(Block* block, size_t cls) noexcept;
 /// What a thread keeps of a class, in bytes.
 inline constexpr size_t kKept = 256 << 10;
 
-/// `bytes` (1 … kLargest) of memory, aligned to 16. Throws std::bad_alloc.
+/// `bytes` (1 … kLargest) of memory, aligned to 16, above kFine to 64. Throws std::bad_alloc.
 inline void* allocate(size_t bytes) {
-  const size_t cls = (bytes - 1) / kStep;
+  const size_t cls = class_of(bytes);
   Cache& c = cache;
   if (Block* b = c.head[cls]) {
     c.head[cls] = b->next;
@@ -53,10 +65,10 @@ inline void* allocate(size_t bytes) {
 
 /// Gives back what allocate(bytes) returned.
 inline void release(void* p, size_t bytes) noexcept {
-  const size_t cls = (bytes - 1) / kStep;
+  const size_t cls = class_of(bytes);
   Cache& c = cache;
   Block* b = static_cast<Block*>(p);
-  if (!kBypassed && c.count[cls] * (cls + 1) < kKept / kStep && !c.closed) {
+  if (!kBypassed && c.count[cls] * bytes < kKept && !c.closed) {
     b->next = c.head[cls];
     c.head[cls] = b;
     c.count[cls]++;

@@ -29,7 +29,8 @@ Tensor Node::read_saved(bool is_output, uint32_t index) const {
     std::copy(s->dims() + s->rank, s->dims() + 2 * s->rank, l.strides);
     l.offset = s->offset;
     Tensor x = make_tensor(s->storage, l, s->dtype);
-    if (is_floating(s->dtype))
+    // Its history matters to rules that are recorded only.
+    if (is_grad_enabled() && is_floating(s->dtype))
       x.impl()->edge = is_output ? Edge(Ref<Node>(const_cast<Node*>(this)), index) : edges()[index];
     return x;
   }

@@ -258,7 +258,8 @@ Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);
 Tensor make_empty(const Shape& shape, Dtype dtype);
 /// The same of a shape that is known to be right and to take `bytes`.
 inline Tensor make_row_major(const Shape& shape, int64_t bytes, Dtype dtype) {
-  constexpr size_t kHandle = (sizeof(TensorImpl) + 15) / 16 * 16;
+  // The handle comes first in the block, filled up so that the elements begin at a multiple of 64.
+  constexpr size_t kHandle = (sizeof(TensorImpl) + sizeof(Storage) + 63) / 64 * 64 - sizeof(Storage);
   Ref<Storage> storage;
   if (is_recording()) [[unlikely]]
     storage = detail::recorder->allocate(bytes);

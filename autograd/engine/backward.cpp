@@ -16,14 +16,13 @@ class Pass final : public GradientSink {
  public:
   Pass(bool create_graph, bool free_saved)
       : id_(next_id()), create_graph_(create_graph), free_saved_(free_saved) {
-    heap_.reserve(kFew);
-    leaves_.reserve(kFew);
-    arrivals_.reserve(kFew);
+    spare.give(heap_, leaves_, arrivals_);
   }
   ~Pass() {
     // After an error, nodes are left as they were before the pass.
     for (Node* n : heap_) release(*n);
     for (Node* n : marked_) release(*n);
+    spare.take(heap_, leaves_, arrivals_);
   }
 
   /// Runs only nodes that lead to `targets`.
@@ -57,6 +56,24 @@ class Pass final : public GradientSink {
     TensorImpl* owner;
     Tensor g;
   };
+
+  /// The memory of the lists of the last pass on this thread, for the next: three calls of malloc cost more
+  /// than a small op.
+  struct Spare {
+    std::vector<Node*> heap;
+    std::vector<LeafGradient> leaves;
+    std::vector<Arrival> arrivals;
+
+    void give(auto& h, auto& l, auto& a) noexcept { heap.swap(h), leaves.swap(l), arrivals.swap(a); }
+    void take(auto& h, auto& l, auto& a) noexcept {
+      h.clear(), l.clear(), a.clear();
+      if (h.capacity() <= kMost) heap.swap(h);
+      if (l.capacity() <= kMost) leaves.swap(l);
+      if (a.capacity() <= kMost) arrivals.swap(a);
+    }
+    static constexpr size_t kMost = 4096;
+  };
+  static thread_local Spare spare;
 
   static uint32_t next_id() noexcept {
     static std::atomic<uint32_t> last{0};
@@ -96,6 +113,8 @@ class Pass final : public GradientSink {
   std::vector<Capture> captures_;
   std::vector<Arrival> arrivals_;
 };
+
+thread_local Pass::Spare Pass::spare;
 
 bool is_dense_alone(const Tensor& g) {
   return g.ref().unique() && g.ref()->storage->alone() && g.is_contiguous() && !g.edge();

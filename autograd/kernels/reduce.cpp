@@ -65,6 +65,21 @@ Layout part(const Layout& x, uint32_t dims, bool set) {
 template <class T, class Acc, class Out>
 void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, Out* y, const T* x,
             const Layout& lx, uint32_t dims) {
+  // The everyday cases need no walk: everything, or the rows of a narrow matrix.
+  const int64_t cols = lx.rank() == 2 && dims == 1 ? lx.shape[1] : 1;
+  const int64_t rows = lx.numel() / std::max<int64_t>(cols, 1);
+  if ((cols > 1 || dims == (1u << lx.rank()) - 1) && cols <= kFoldColumns && rows * cols < 2 * kGrain &&
+      lx.contiguous()) {
+    Acc acc[kFoldColumns];
+    for (int64_t j = 0; j < cols; j++) acc[j] = start;
+    if (cols > 1)
+      fold.columns(acc, x + lx.offset, rows, cols, cols);
+    else
+      fold.row(acc, x + lx.offset, rows);
+    for (int64_t j = 0; j < cols; j++) y[j] = static_cast<Out>(acc[j]);
+    return;
+  }
+
   Layout kept = part(lx, dims, false);
   kept.offset = lx.offset;
   const Layout reduced = part(lx, dims, true), ly(kept.shape);

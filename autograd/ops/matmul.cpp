@@ -51,6 +51,17 @@ struct Matmul {
   Tensor vjp(In<1>, const Back& b) const { return matmul(b.in(0).mT(), b.g()); }
 };
 
+/// a · b, or aᵀ · b, of two matrices of one dtype, unrecorded.
+Tensor product(const Tensor& a, bool transposed, const Tensor& b) {
+  const Layout &la = a.layout(), &lb = b.layout();
+  const int rows = transposed ? 1 : 0, cols = 1 - rows;
+  const int64_t m = la.shape[rows], k = la.shape[cols], n = lb.shape[1];
+  Tensor y = make_empty({m, n}, a.dtype());
+  launch({&y.storage(), &a.storage(), &b.storage()}, kernels::gemm, y.dtype(), m, n, k, a.raw(),
+         la.strides[rows], la.strides[cols], b.raw(), lb.strides[0], lb.strides[1], nullptr, y.raw(), n);
+  return y;
+}
+
 /// x [n, in], w [out, in], b [out] or undefined.
 struct Linear {
   static constexpr auto name = "linear";
@@ -58,17 +69,21 @@ struct Linear {
       "y = x wᵀ + b        dx = g w        dw = gᵀ x        db = Σ g over the rows";
   static constexpr Needs needs[] = {in(1), in(0), nothing};
   Tensor value(const Tensor& x, const Tensor& w, const Tensor& b) const {
-    const int64_t m = x.size(0), n = w.size(0), k = w.size(1);
+    const Layout &lx = x.layout(), &lw = w.layout();
+    const int64_t m = lx.shape[0], n = lw.shape[0], k = lw.shape[1];
     Tensor y = make_empty({m, n}, x.dtype());
     const Tensor bias = b.defined() ? b.contiguous() : b;
-    const Layout &lx = x.layout(), &lw = w.layout();
     launch({&y.storage(), &x.storage(), &w.storage(), bias.defined() ? &bias.storage() : &w.storage()},
            kernels::gemm, y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1],
            lw.strides[0], bias.defined() ? bias.raw() : nullptr, y.raw(), n);
     return y;
   }
-  Tensor vjp(In<0>, const Back& b) const { return matmul(b.g(), b.in(1)); }
-  Tensor vjp(In<1>, const Back& b) const { return matmul(b.g().t(), b.in(0)); }
+  Tensor vjp(In<0>, const Back& b) const {
+    return b.create_graph() ? matmul(b.g(), b.in(1)) : product(b.g(), false, b.in(1));
+  }
+  Tensor vjp(In<1>, const Back& b) const {
+    return b.create_graph() ? matmul(b.g().t(), b.in(0)) : product(b.g(), true, b.in(0));
+  }
   // The engine sums a gradient to the shape of the input that it flows to.
   Tensor vjp(In<2>, const Back& b) const { return b.g(); }
 };

@@ -35,7 +35,7 @@ void launch_row(const Kernel& kernel, const void* op, const Tensor& y, const Ten
 
 template <class T, int K>
 [[gnu::noinline]] void run_strided(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
-                 const Tensor* const* x) {
+                                   const Tensor* const* x) {
   // Layout 0 is y's; an operand that is not read gets y's layout and a null pointer.
   struct Call {
     kernels::Row<T> row;
@@ -76,6 +76,13 @@ template <class T>
   return reinterpret_cast<T*>(x.storage().data()) + x.layout().offset;
 }
 
+/// Whether all of x is one element, if need be repeated.
+bool one_element(const Layout& x) {
+  for (int i = 0; i < x.rank(); i++)
+    if (x.shape[i] == 0 || (x.shape[i] > 1 && x.strides[i] != 0)) return false;
+  return true;
+}
+
 template <class T, int K>
 void run_typed(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
                const Tensor* const* x) {
@@ -86,8 +93,9 @@ void run_typed(const Kernel& kernel, const void* op, kernels::Row<T> row, const 
     if (!x[k]) continue;
     const Layout& l = x[k]->layout();
     call.in[k] = first_of<T>(*x[k]);
-    call.strides[k] = l.numel() != 1 || call.n == 1;
-    dense = dense && (l.numel() == 1 || (l.shape == ly.shape && l.contiguous()));
+    if (one_element(l)) continue;
+    call.strides[k] = 1;
+    dense = dense && l.shape == ly.shape && l.contiguous();
   }
   if (!dense) return run_strided<T, K>(kernel, op, row, y, x);
   if (call.n > 0) launch_row<K>(kernel, op, y, x, call);
@@ -173,7 +181,7 @@ Tensor run_rows(const Kernel& kernel, const void* op, Dtype dtype, const Tensor*
   return run_broadcast<K>(kernel, op, x);
 }
 
-#define GRADUS_OPERANDS(K)                                                         \
+#define GRADUS_OPERANDS(K)                                                                         \
   template void run_rows_into<K>(const Kernel&, const void*, const Tensor&, const Tensor* const*); \
   template Tensor run_rows<K>(const Kernel&, const void*, Dtype, const Tensor* const*);
 GRADUS_OPERANDS(1)

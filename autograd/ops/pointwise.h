@@ -129,6 +129,18 @@ inline const Tensor* operand(const Scalar& x, Dtype dtype, Tensor& made) {
 inline void collect(const Tensor& x, const Tensor** tensors, int& n, Scalar*, int&) { tensors[n++] = &x; }
 inline void collect(const Scalar& x, const Tensor**, int&, Scalar* numbers, int& n) { numbers[n++] = x; }
 
+template <class X, class... Rest>
+Dtype first_dtype(const X& x, const Rest&... rest) {
+  if constexpr (std::is_same_v<X, Tensor>)
+    return x.dtype();
+  else
+    return first_dtype(rest...);
+}
+inline bool has_dtype(const Tensor& x, Dtype dtype) { return x.dtype() == dtype; }
+inline bool has_dtype(const Scalar&, Dtype) { return true; }
+inline const Tensor& as_tensor(const Tensor& x, Dtype) { return x; }
+inline Tensor as_tensor(const Scalar& x, Dtype dtype) { return constant(x, dtype); }
+
 template <class... X>
 Dtype dtype_for(const char* op, bool integers, const X&... x) {
   const Tensor* tensors[sizeof...(X)];
@@ -171,10 +183,11 @@ template <class F, class... X>
 template <class F, class... X>
 requires(detail::is_operand<X>&&...) Tensor pointwise(const F& f, const X&... x) {
   static_assert(sizeof...(X) == arity<F>);
-  // The everyday case: tensors of one floating dtype.
-  if constexpr ((std::is_same_v<X, Tensor> && ...)) {
-    const Dtype d = (x.dtype(), ...);
-    if (is_floating(d) && ((x.dtype() == d) && ...)) return detail::pointwise_alike(f, d, x...);
+  // The everyday case: tensors of one floating dtype, which numbers don't change.
+  if constexpr ((std::is_same_v<X, Tensor> || ...)) {
+    const Dtype d = detail::first_dtype(x...);
+    if (is_floating(d) && (detail::has_dtype(x, d) && ...))
+      return detail::pointwise_alike(f, d, detail::as_tensor(x, d)...);
   }
   return detail::pointwise_converted(f, x...);
 }

@@ -245,8 +245,10 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
     fail<ShapeError>("sum_to: {} does not broadcast to {}", shape, x.shape());
   const int shift = x.shape().rank() - shape.rank();
   uint32_t mask = (1u << shift) - 1;
+  const uint32_t leading = mask;
   for (int i = 0; i < shape.rank(); i++)
     if (shape[i] == 1 && x.shape()[shift + i] != 1) mask |= 1u << (shift + i);
+  if (mask == leading) return apply(Sum{mask, false}, x);
   Tensor y = apply(Sum{mask, true}, x);
   return shift ? y.reshape(shape) : y;
 }
