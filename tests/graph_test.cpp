@@ -36,20 +36,6 @@ TEST(Graph, DeepGraphsAreWalkedWithoutRecursion) {
   EXPECT_EQ(graph_nodes(y).size(), 200'001u);
 }
 
-TEST(Graph, ExplainTellsWhereGradientsGo) {
-  const Example e;
-  const auto steps = explain(e.loss, {{"w", e.w}, {"other", ones({1}).requires_grad_()}});
-  ASSERT_EQ(steps.size(), 5u);
-  EXPECT_EQ(steps[0].op, "mean");
-  EXPECT_THAT(steps[0].inputs, ElementsAre(1));
-  EXPECT_THAT(steps[1].inputs, ElementsAre(2, 2));  // both operands of the product
-  EXPECT_THAT(steps[3].outputs, ElementsAre(Shape{3, 4}));
-  EXPECT_THAT(steps[3].inputs, ElementsAre(4));  // x wants no gradient
-  EXPECT_EQ(steps[4].name, "w");
-  EXPECT_THAT(str(steps), HasSubstr("tanh"));
-  EXPECT_THAT(str(steps), HasSubstr("dx = g / n"));
-}
-
 TEST(Graph, DotNamesAndShapesEveryNode) {
   const Example e;
   const std::string dot = to_dot(e.loss, {{"the \"w\"", e.w}});

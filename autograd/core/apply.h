@@ -105,11 +105,13 @@ class Rule final : public Node {
   using Node::Plan;
 
   const char* name() const override { return op_.name; }
-  const char* formula() const override {
-    if constexpr (requires { Op::formula; })
+  std::string formula() const override {
+    if constexpr (requires { op_.formula(); })
+      return op_.formula();
+    else if constexpr (requires { Op::formula; })
       return Op::formula;
     else
-      return "";
+      return {};
   }
   const Op& op() const noexcept { return op_; }
   void run(Back& b) const override {
@@ -138,6 +140,14 @@ inline bool any_edge(std::span<const Edge* const> edges) noexcept {
   return false;
 }
 
+/// As record(), where KeepValues asks for all values; apart, since what is kept is known when it is compiled.
+template <class Op>
+[[gnu::noinline, gnu::cold]] Ref<Node> record_everything(const Op& op, std::span<const Edge* const> edges,
+                                                         std::span<const Tensor* const> ins,
+                                                         std::span<const Tensor* const> outs) {
+  return Rule<Op>::make(op, {edges, ins, outs, everything});
+}
+
 template <class Op>
 [[gnu::always_inline]] inline Ref<Node> record(const Op& op, std::span<const Edge* const> edges,
                                                std::span<const Tensor* const> ins,
@@ -149,6 +159,8 @@ template <class Op>
     for (size_t i = 0; i < edges.size(); i++)
       if (*edges[i]) keep = keep | needs_of<Op>(i);
   }
+  if (keep_values) [[unlikely]]
+    return record_everything(op, edges, ins, outs);
   return Rule<Op>::make(op, {edges, ins, outs, keep});
 }
 

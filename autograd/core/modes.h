@@ -4,6 +4,7 @@ namespace gradus {
 
 namespace detail {
 inline constinit thread_local bool grad_enabled = true;
+inline constinit thread_local bool keep_values = false;
 }
 
 /// Whether ops are being recorded on this thread.
@@ -28,6 +29,19 @@ struct NoGrad : GradMode {
 /// Records again inside a NoGrad.
 struct EnableGrad : GradMode {
   EnableGrad() noexcept : GradMode(true) {}
+};
+
+/// While one lives, ops recorded on this thread keep all their inputs and results, not only those that some
+/// gradient reads: explain() can show every value then.
+class KeepValues {
+ public:
+  KeepValues() noexcept : before_(detail::keep_values) { detail::keep_values = true; }
+  ~KeepValues() { detail::keep_values = before_; }
+  KeepValues(const KeepValues&) = delete;
+  KeepValues& operator=(const KeepValues&) = delete;
+
+ private:
+  bool before_;
 };
 
 }  // namespace gradus

@@ -55,6 +55,7 @@ Tensor detail::record_custom(CustomOp op, const Tensors& inputs, const Tensor& y
     op.saved[op.num_saved++] = at;
     keep = keep | (at == inputs.size() ? out(0) : in(at));
   }
+  if (detail::keep_values) keep = everything;
   std::vector<const Edge*> edges;
   for (const Tensor& x : inputs) edges.push_back(&edge_of(x));
   // A result that is an input, shares its elements, or belongs to somebody else becomes a tensor of its own.

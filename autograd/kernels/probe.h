@@ -18,6 +18,7 @@ struct Needs {
 };
 
 constexpr Needs nothing{};
+constexpr Needs everything{~0u, ~0u};
 constexpr Needs in(int k) { return {1u << k, 0}; }
 constexpr Needs out(int k) { return {0, 1u << k}; }
 

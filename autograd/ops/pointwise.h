@@ -1,6 +1,7 @@
 #pragma once
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/kernels/pointwise.h>
+#include <gradus/autograd/kernels/symbol.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 
@@ -66,6 +67,7 @@ struct Pointwise {
 
   F f;
 
+  std::string formula() const { return formula_of(f); }
   template <class... X>
   Tensor value(const X&... x) const {
     const Tensor* operands[] = {&x...};
