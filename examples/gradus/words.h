@@ -1,0 +1,18 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gradus::examples {
+
+/// " (did you mean 'tanh'?)" with the candidate that is fewest single-character changes away from `word`, or
+/// nothing where none is near.
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+/// How many columns of a terminal the UTF-8 text takes, at one a character.
+size_t width(std::string_view text);
+
+/// The text in lines of at most `columns`, broken at spaces, each after `indent`.
+std::string wrapped(std::string_view text, size_t columns, std::string_view indent = "");
+
+}  // namespace gradus::examples
