@@ -16,11 +16,38 @@ namespace gradus::examples {
 namespace {
 
 constexpr size_t kColumns = 78;
-constexpr int64_t kRows = 4, kNumbers = 5;
+constexpr int64_t kNumbers = 5;
 
 std::vector<const Lesson*>& registered() {
   static std::vector<const Lesson*> all;
   return all;
+}
+
+/// How the numbers of one matrix are written: integers as such, others with five digits of the largest one.
+class Style {
+ public:
+  explicit Style(const Tensor& x) {
+    const std::vector<double> values = x.to_vector();
+    if (std::ranges::all_of(values, [](double v) { return v == std::floor(v); })) return;
+    const double largest = max(abs(x)).item();
+    decimals_ =
+        largest < 1e-4 ? kScientific : std::max(0, 4 - static_cast<int>(std::floor(std::log10(largest))));
+  }
+  std::string operator()(double v) const {
+    if (decimals_ == kScientific) return fmt::format("{:.4e}", v);
+    const std::string text = fmt::format("{:.{}f}", v, decimals_);
+    return text.find_first_of("123456789") == std::string::npos && v < 0 ? text.substr(1) : text;
+  }
+
+ private:
+  static constexpr int kScientific = -1;
+  int decimals_ = 0;
+};
+
+/// What stands to the right in its column.
+bool is_number(const std::string& cell) {
+  const size_t digit = cell.find_first_of("0123456789");
+  return cell.empty() || cell == "NaN" || cell == "inf" || digit == 0 || (cell[0] == '-' && digit == 1);
 }
 
 std::string padded(const std::string& cell, size_t to, bool left) {
@@ -58,12 +85,16 @@ void Board::show(std::string_view lines) {
 
 void Board::table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths(rows[0].size());
-  for (const auto& row : rows)
-    for (size_t k = 0; k < row.size(); k++) widths[k] = std::max(widths[k], width(row[k]));
+  std::vector<bool> numbers(rows[0].size(), true);
+  for (size_t i = 0; i < rows.size(); i++)
+    for (size_t k = 0; k < rows[i].size(); k++) {
+      widths[k] = std::max(widths[k], width(rows[i][k]));
+      if (i > 0 && !is_number(rows[i][k])) numbers[k] = false;
+    }
   std::string text;
   for (const auto& row : rows) {
     std::string line;
-    for (size_t k = 0; k < row.size(); k++) line += (k ? "   " : "") + padded(row[k], widths[k], k == 0);
+    for (size_t k = 0; k < row.size(); k++) line += (k ? "   " : "") + padded(row[k], widths[k], !numbers[k]);
     text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
   }
   show(text);
@@ -71,27 +102,42 @@ void Board::table(const std::vector<std::vector<std::string>>& rows) {
 
 void Board::matrix(const std::string& name, const Tensor& x) {
   const Tensor m = x.detach().reshape({x.dim() < 2 ? 1 : x.size(0), -1});
-  const int64_t rows = std::min(m.size(0), kRows), columns = std::min(m.size(1), kNumbers);
-  std::vector<std::vector<std::string>> cells;
-  for (int64_t i = 0; i < rows; i++) {
-    cells.push_back({i == 0 ? fmt::format("{} {} =", name, x.shape()) : ""});
-    for (int64_t j = 0; j < columns; j++) cells.back().push_back(number(m.at({i, j})));
-    if (columns < m.size(1)) cells.back().emplace_back(i == 0 ? "…" : "");
+  const int64_t last = m.size(1) - 1;
+  std::vector<int64_t> columns;
+  for (int64_t k = 0; k < std::min(m.size(1), kNumbers); k++)
+    columns.push_back(last < kNumbers ? k : k * last / (kNumbers - 1));
+
+  const std::string label = fmt::format("{} {}", name, x.shape());
+  std::string text =
+      last < kNumbers ? "" : fmt::format("{}, of its columns {}:\n", label, fmt::join(columns, ", "));
+  const std::string lead = text.empty() ? label + " = " : "  ";
+  const Style style(m);
+  std::vector<std::string> cells;
+  size_t widest = 0;
+  for (int64_t i = 0; i < m.size(0); i++)
+    for (const int64_t j : columns) {
+      cells.push_back(style(m.at({i, j})));
+      widest = std::max(widest, cells.back().size());
+    }
+  for (size_t k = 0; k < cells.size(); k++) {
+    const bool starts = k % columns.size() == 0, ends = (k + 1) % columns.size() == 0;
+    if (starts) text += k == 0 ? lead : std::string(width(lead), ' ');
+    text += "  " + padded(cells[k], widest, false) + (ends ? "\n" : "");
   }
-  if (rows < m.size(0)) cells.push_back({"", "…"});
-  for (auto& row : cells) row.resize(cells[0].size());
-  table(cells);
+  show(text);
 }
 
 void Board::compare(const std::vector<Derived>& gradients) {
   std::vector<std::vector<std::string>> rows = {
-      {"gradient", "shape", "first by hand", "first by Gradus", "largest difference"}};
+      {"gradient", "shape", "largest, by hand", "by Gradus", "differ by"}};
   for (const auto& [name, by_hand, by_gradus] : gradients) {
-    const double difference = max(abs(by_hand - by_gradus)).item(), largest = max(abs(by_gradus)).item();
-    rows.push_back({name, by_hand.shape().str(), fmt::format("{:.9g}", by_hand.flatten().at({0})),
-                    fmt::format("{:.9g}", by_gradus.flatten().at({0})), small(difference)});
-    claim(by_hand.shape() == by_gradus.shape() && difference <= 1e-10 * largest,
-          fmt::format("{} by hand is that of Gradus", name));
+    claim(by_hand.shape() == by_gradus.shape(), fmt::format("{} by hand has the shape of Gradus'", name));
+    const Tensor sizes = abs(by_gradus.flatten());
+    const Shape at = {argmax(sizes, 0).item<int64_t>()};
+    const double difference = max(abs(by_hand - by_gradus)).item();
+    rows.push_back({name, by_hand.shape().str(), fmt::format("{:.10g}", by_hand.flatten().at(at)),
+                    fmt::format("{:.10g}", by_gradus.flatten().at(at)), small(difference)});
+    claim(difference <= 1e-10 * sizes.at(at), fmt::format("{} by hand is that of Gradus", name));
   }
   table(rows);
 }
@@ -108,7 +154,7 @@ Lesson::Lesson(int place_, const char* name_, const char* title_, void (*play_)(
 
 const std::vector<const Lesson*>& lessons() { return registered(); }
 
-std::string number(double value) { return fmt::format("{:.6g}", value); }
+std::string number(double value) { return fmt::format("{:.6g}", value + 0.0); }
 std::string small(double value) { return value == 0 ? "0" : fmt::format("{:.1e}", value); }
 
 }  // namespace gradus::examples

@@ -40,12 +40,12 @@ class Board {
   }
   /// Lines as they stand, indented.
   void show(std::string_view lines);
-  /// Rows of cells, the first one the headings; the first column is set left, the others right.
+  /// Rows of cells, the first one the headings. Columns of numbers are set right, others left.
   void table(const std::vector<std::vector<std::string>>& rows);
-  /// `name [2, 3] =` and the numbers of at most 4 rows and 5 columns.
+  /// `name [2, 3] =` and the numbers, of five columns where there are more, from the first to the last.
   void matrix(const std::string& name, const Tensor& x);
-  /// The gradients side by side, and their largest difference, which must be rounding: at most 1e-10 of the
-  /// gradient's largest number.
+  /// The gradients side by side: of each the largest number. The largest difference must be rounding: at most
+  /// 1e-10 of that number.
   void compare(const std::vector<Derived>& gradients);
   /// Error `lesson: this should be so, and is not: …` where something that a lesson says does not hold.
   void claim(bool holds, std::string_view what) const;

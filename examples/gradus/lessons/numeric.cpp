@@ -72,7 +72,7 @@ void numeric(Board& board) {
 
   board.step("Smaller is better, until it is not");
   board.say("Why not take h = 1e-12, then? Look at the numbers that are subtracted:");
-  rows = {{"h", "f(x + h)", "f(x - h)", "central difference", "error"}};
+  rows = {{"h", "f(x + h)", "f(x - h)", "difference", "error"}};
   for (const double h : {1e-4, 1e-8, 1e-12, 1e-15})
     rows.push_back({fmt::format("{:.0e}", h), fmt::format("{:.16f}", std::exp(at + h)),
                     fmt::format("{:.16f}", std::exp(at - h)), fmt::format("{:.7f}", central(h)),

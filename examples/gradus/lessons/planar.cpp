@@ -41,9 +41,12 @@ void planar(Board& board) {
   // Gradus leaves the gradients of leaves; z1, a1 and z2 are asked to keep theirs.
   for (Tensor* t : {&z1, &a1, &z2}) t->retain_grad();
   cost.backward();
-  board.table({{"", "X", "Y", "W1", "b1", "Z1, A1", "W2", "b2", "Z2, A2"},
-               {"shape", x.shape().str(), y.shape().str(), w1.shape().str(), b1.shape().str(),
-                z1.shape().str(), w2.shape().str(), b2.shape().str(), z2.shape().str()}});
+  board.table({{"", "shape", ""},
+               {"X, Y", fmt::format("{}, {}", x.shape(), y.shape()), "the points and their colours"},
+               {"W1, b1", fmt::format("{}, {}", w1.shape(), b1.shape()), "a row for each hidden unit"},
+               {"Z1, A1", z1.shape().str(), "a column for each point"},
+               {"W2, b2", fmt::format("{}, {}", w2.shape(), b2.shape()), "one output"},
+               {"Z2, A2", z2.shape().str(), "a number for each point"}});
   board.say(
       "The cost is {:.6f}. Now backward, a line at a time. One thing to know first: the tutorial's dZ is the "
       "gradient of one sample's loss. The cost is their mean, and its 1/m comes in with dW and db. Gradus "
@@ -57,9 +60,11 @@ void planar(Board& board) {
       "the "
       "product the A2 (1 - A2) cancels, and the error is left.");
   const Tensor dz2 = a2 - y;
-  board.matrix("A2", a2);
-  board.matrix("Y", y);
-  board.matrix("dZ2", dz2);
+  std::vector<std::vector<std::string>> rows = {{"point", "A2", "Y", "dZ2"}};
+  for (const int64_t i : {0, 99, 199, 299, 399})
+    rows.push_back({std::to_string(i), fmt::format("{:.6f}", a2.at({0, i})), number(y.at({0, i})),
+                    fmt::format("{:.6f}", dz2.at({0, i}))});
+  board.table(rows);
   board.compare({{"dZ2 / m", dz2 / m, z2.grad()}});
 
   board.step("dW2 = 1/m dZ2 A1ᵀ");

@@ -68,13 +68,12 @@ void saturation(Board& board) {
 
   board.step("Many layers: the factors multiply");
   board.say(
-      "Ten layers of 30 units, weights drawn so that signals keep their size (`gradus lesson initialisation` "
-      "says "
-      "how). The norm of the gradient that arrives at each layer, the last layer being where it starts:");
+      "Ten layers of 30 units, weights of deviation 1/√30 (`gradus lesson initialisation` says why). The "
+      "norm of the gradient that arrives at each layer, the last layer being where it starts:");
   const auto of_sigmoid = gradient_norms(sigmoid, 10, 30), of_tanh = gradient_norms(tanh, 10, 30),
              of_relu = gradient_norms(relu, 10, 30);
   rows = {{"layer", "sigmoid", "tanh", "relu"}};
-  for (size_t l = 10; l >= 1; l -= 3)
+  for (const size_t l : {10, 7, 4, 1})
     rows.push_back(
         {std::to_string(l), small(of_sigmoid[l - 1]), small(of_tanh[l - 1]), small(of_relu[l - 1])});
   board.table(rows);
