@@ -5,7 +5,7 @@ export CTEST_OUTPUT_ON_FAILURE ?= 1
 export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: demo test ci minimal consumers sanitizers bench format clean packages release
+.PHONY: demo test ci minimal consumers sanitizers docs bench format clean packages release
 
 demo: release
 	cmake --build build --target 04_planar
@@ -15,7 +15,7 @@ test: release
 	cmake --build build --target all gradus_headers
 	ctest --no-tests=error --test-dir build
 
-ci: test minimal consumers sanitizers
+ci: test minimal consumers sanitizers docs
 
 packages:
 	@scripts/install.sh
@@ -35,6 +35,12 @@ sanitizers: packages
 	cmake --preset asan
 	cmake --build build-asan --target gradus_tests
 	ctest --no-tests=error --test-dir build-asan -L fast
+
+# The pages and the API as a site: build/docs/html/index.html.
+docs:
+	@scripts/install.sh docs
+	mkdir -p build
+	GRADUS_DOCS=build/docs doxygen docs/Doxyfile
 
 # What takes longer than a change should wait for.
 .PHONY: check-long long levels clang tidy asan tsan check-packages

@@ -8,9 +8,11 @@ namespace gradus::nn {
 /// scaled in training as in PyTorch, so that evaluation is y = x). p = 1 gives zeros. Throws for p outside
 /// [0, 1].
 struct Dropout {
-  bool training = true;
+  bool training = true;  // the mode: train() and eval() set it
+  /// p: how often an element is 0.
   explicit Dropout(double p = 0.5);
   Tensor operator()(const Tensor& x) const;
+  /// The probability.
   double p() const { return p_; }
   void visit(Visitor& v) { v("training", training); }
 

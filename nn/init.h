@@ -15,8 +15,11 @@ namespace gradus::nn::init {
 /// linear, sigmoid: 1; tanh: 5/3; relu: √2; leaky_relu: √(2 / (1 + slope²)) with slope `param`; selu: 3/4.
 double calculate_gain(std::string_view nonlinearity, double param = 0.01);
 
+/// All 0.
 Tensor zeros_(const Tensor& w);
+/// All 1.
 Tensor ones_(const Tensor& w);
+/// All `value`.
 Tensor constant_(const Tensor& w, double value);
 /// Uniform in [low, high).
 Tensor uniform_(const Tensor& w, double low = 0, double high = 1);

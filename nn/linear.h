@@ -8,7 +8,9 @@ namespace gradus::nn {
 /// Both start uniform in [-1/√in, 1/√in), PyTorch's default: for the weight it is kaiming_uniform_ with a =
 /// √5.
 struct Linear {
-  Param weight, bias;
+  Param weight;  // [out, in]
+  Param bias;    // [out]
+  /// Without a bias, `bias` is undefined.
   Linear(int64_t in_features, int64_t out_features, bool bias = true, Dtype dtype = kFloat32);
   Tensor operator()(const Tensor& x) const;
   void visit(Visitor& v) {

@@ -15,6 +15,7 @@ namespace gradus::nn {
 class Sequential {
  public:
   Sequential() = default;
+  /// The layers, in the order in which they are applied.
   template <class... L>
   requires(sizeof...(L) > 1 ||
            (sizeof...(L) == 1 && !(std::is_same_v<L, Sequential> || ...))) explicit Sequential(L... layers) {
@@ -30,6 +31,7 @@ class Sequential {
     return *this;
   }
 
+  /// Appends a layer.
   template <class L>
   void push_back(L layer) {
     static_assert(std::is_invocable_r_v<Tensor, L&, const Tensor&>,
@@ -40,6 +42,7 @@ class Sequential {
                   "would not be trained; write a struct with `void visit(nn::Visitor& v)`");
     layers_.push_back(std::make_unique<Holder<L>>(std::move(layer)));
   }
+  /// The number of layers.
   size_t size() const noexcept { return layers_.size(); }
   /// The i-th layer, which must be an L: model.get<nn::Linear>(0).weight.
   template <class L>

@@ -29,9 +29,11 @@ concept HasNoParts = std::is_empty_v<T> ||
 /// module shares its buffers' elements: give a buffer new elements (`mean = …`) rather than writing into it.
 class Visitor {
  public:
+  /// Lists what it visits in `parts`.
   explicit Visitor(Parts& parts) : parts_(parts) {}
   Visitor(const Visitor&) = delete;
 
+  /// Names a part, and the parts of that: "up.weight".
   template <class T>
   void operator()(std::string_view name, T& part) {
     const size_t before = path_.size();
@@ -87,19 +89,21 @@ class Visitor {
 /// which converts to it; it points into the model.
 class Parts {
  public:
+  /// A parameter or buffer.
   struct Part {
-    std::string name;
-    Tensor* tensor;
-    Param* param;  // null for a buffer
+    std::string name;  // "up.weight"
+    Tensor* tensor;    // in the model
+    Param* param;      // the same as a parameter; null for a buffer
   };
 
+  /// The parts that a model shows.
   template <class Model>
   requires(!std::is_same_v<std::remove_const_t<Model>, Parts>) Parts(Model& model) {
     Visitor(*this).enter(model);
   }
 
   std::vector<Part> tensors;  // in the order of visiting
-  std::vector<bool*> modes;
+  std::vector<bool*> modes;   // each `training`
 };
 
 }  // namespace gradus::nn

@@ -3,12 +3,13 @@
 
 namespace gradus::optim {
 
+/// What Adam's formulas name.
 struct AdamOptions {
-  double lr = 1e-3;
-  std::array<double, 2> betas = {0.9, 0.999};
-  double eps = 1e-8;
-  double weight_decay = 0;
-  bool amsgrad = false;
+  double lr = 1e-3;                            // the learning rate
+  std::array<double, 2> betas = {0.9, 0.999};  // β₁ and β₂
+  double eps = 1e-8;                           // keeps the quotient finite
+  double weight_decay = 0;                     // the L2 penalty's factor
+  bool amsgrad = false;                        // the largest v so far is taken
 };
 
 /// Adam (Kingma and Ba 2015, "Adam: a method for stochastic optimization"), as PyTorch defines it, t the step
@@ -22,6 +23,7 @@ struct AdamOptions {
 /// and beyond").
 class Adam final : public Optimizer {
  public:
+  /// Throws for options outside their domain, and as Optimizer does.
   explicit Adam(Tensors parameters, AdamOptions options = {});
 
  private:

@@ -18,9 +18,11 @@ class Optimizer {
   void step();
   /// Drops the gradients.
   void zero_grad();
+  /// The learning rate.
   double lr() const noexcept { return lr_; }
   /// The learning rate from the next step on; at least 0.
   void set_lr(double lr);
+  /// The parameters, in the order given.
   const Tensors& parameters() const noexcept { return parameters_; }
 
   /// A copy of what the next steps depend on besides parameters and options: "lr", and for each parameter i
@@ -32,9 +34,10 @@ class Optimizer {
   void load_state_dict(const std::vector<std::pair<std::string, Tensor>>& state);
 
  protected:
+  /// Of one parameter.
   struct State {
-    int64_t step = 0;  // how often the parameter has moved
-    std::array<Tensor, 3> tensors;
+    int64_t step = 0;               // how often the parameter has moved
+    std::array<Tensor, 3> tensors;  // as `kept` names them
   };
 
   /// `kept`: the names of the tensors that a parameter's state has, each of the parameter's shape, at first

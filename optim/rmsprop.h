@@ -3,13 +3,14 @@
 
 namespace gradus::optim {
 
+/// What RMSprop's formulas name.
 struct RMSpropOptions {
-  double lr = 0.01;
-  double alpha = 0.99;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  double momentum = 0;
-  bool centered = false;
+  double lr = 0.01;         // the learning rate
+  double alpha = 0.99;      // how much of v is kept
+  double eps = 1e-8;        // keeps the quotient finite
+  double weight_decay = 0;  // the L2 penalty's factor
+  double momentum = 0;      // how much of the last step is kept
+  bool centered = false;    // divide by the deviation from the mean gradient
 };
 
 /// RMSprop (Tieleman and Hinton 2012, "Neural networks for machine learning", lecture 6.5), as PyTorch
@@ -23,6 +24,7 @@ struct RMSpropOptions {
 /// "Generating sequences with recurrent neural networks").
 class RMSprop final : public Optimizer {
  public:
+  /// Throws for options outside their domain, and as Optimizer does.
   explicit RMSprop(Tensors parameters, RMSpropOptions options = {});
 
  private:

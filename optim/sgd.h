@@ -3,13 +3,13 @@
 
 namespace gradus::optim {
 
-/// lr has no default, as in PyTorch 1.13.
+/// What SGD's formulas name. lr has no default, as in PyTorch 1.13.
 struct SGDOptions {
-  double lr;
-  double momentum = 0;
-  double dampening = 0;
-  double weight_decay = 0;
-  bool nesterov = false;
+  double lr;                // the learning rate
+  double momentum = 0;      // how much of the last step is kept
+  double dampening = 0;     // how much of the gradient is left out of m
+  double weight_decay = 0;  // the L2 penalty's factor
+  bool nesterov = false;    // look ahead: see the formula
 };
 
 /// Stochastic gradient descent, with momentum as PyTorch defines it:
@@ -22,6 +22,7 @@ struct SGDOptions {
 /// importance of initialization and momentum in deep learning"; it takes a momentum and no dampening.
 class SGD final : public Optimizer {
  public:
+  /// Throws for options outside their domain, and as Optimizer does.
   SGD(Tensors parameters, SGDOptions options);
 
  private:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench]
-# check: also what `make check-long` needs; bench: also the peer that `make bench` measures.
+# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench] [docs]
+# check: also what `make check-long` needs; bench: also the peer that `make bench` measures; docs: also what
+# `make docs` needs.
 set -eu
 
 required="g++ cmake ninja-build libfmt-dev libspdlog-dev libgtest-dev libgmock-dev libbenchmark-dev
@@ -11,7 +12,8 @@ for set in "$@"; do
     check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
     # Without OpenBLAS, libtorch multiplies with the reference BLAS, at a tenth of its speed.
     bench) optional="$optional libtorch-dev libopenblas0-pthread" ;;
-    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench)" >&2; exit 2 ;;
+    docs) required="$required doxygen doxygen-awesome-css" ;;
+    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench, docs)" >&2; exit 2 ;;
   esac
 done
 

@@ -8,13 +8,15 @@ namespace gradus {
 /// Element types. Promotion goes bool < uint8 < int64 < float32 < float64.
 enum class Dtype : uint8_t { Bool, UInt8, Int64, Float32, Float64 };
 
-inline constexpr Dtype kBool = Dtype::Bool;
-inline constexpr Dtype kUInt8 = Dtype::UInt8;
-inline constexpr Dtype kInt64 = Dtype::Int64;
-inline constexpr Dtype kFloat32 = Dtype::Float32;
-inline constexpr Dtype kFloat64 = Dtype::Float64;
+inline constexpr Dtype kBool = Dtype::Bool;        // of comparisons and masks
+inline constexpr Dtype kUInt8 = Dtype::UInt8;      // of pictures
+inline constexpr Dtype kInt64 = Dtype::Int64;      // of indices and classes
+inline constexpr Dtype kFloat32 = Dtype::Float32;  // the default, as in PyTorch
+inline constexpr Dtype kFloat64 = Dtype::Float64;  // NumPy's default; gradcheck needs it
 
+/// Bytes of one element.
 constexpr int64_t item_size(Dtype d) { return d == kFloat64 || d == kInt64 ? 8 : d == kFloat32 ? 4 : 1; }
+/// Whether tensors of it can have gradients.
 constexpr bool is_floating(Dtype d) { return d == kFloat32 || d == kFloat64; }
 /// PyTorch's names: "float32", "int64", "bool" ...
 constexpr const char* name_of(Dtype d) {

@@ -60,6 +60,7 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint3
 /// over it is split, over threads or in time, the numbers are the same.
 class Draws {
  public:
+  /// The numbers of the stream of `seed` from a block of four 32-bit words on.
   Draws(uint64_t seed, uint64_t first_block) : seed_(seed), first_block_(first_block) {}
   /// Numbers begin … end - 1 to out[0 … end - begin - 1], uniform in [0, 1) with 53 bits.
   void uniform(int64_t begin, int64_t end, double* out) const;
@@ -77,6 +78,7 @@ class Draws {
 /// May be used by several threads at once: each call gets numbers of its own.
 class Generator {
  public:
+  /// At the beginning of the stream of `seed`.
   explicit Generator(uint64_t seed = 0) : seed_(seed) {}
   /// Starts again at the beginning of the stream of `seed`.
   void manual_seed(uint64_t seed);

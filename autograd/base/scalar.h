@@ -9,6 +9,7 @@ namespace gradus {
 /// an int64 tensor float32, but never a float32 tensor float64.
 class Scalar {
  public:
+  /// Any arithmetic type, implicitly.
   template <class A>
   requires std::is_arithmetic_v<A>
   constexpr Scalar(A a) : floating_(std::is_floating_point_v<A>), bool_(std::same_as<A, bool>) {

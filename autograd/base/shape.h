@@ -17,6 +17,7 @@ inline constexpr int kMaxRank = 8;
 class Shape {
  public:
   Shape() noexcept : rank_(0) {}
+  /// Sizes {2, 3}, or from a vector or array; ShapeError for more than kMaxRank.
   Shape(std::initializer_list<int64_t> sizes) : Shape(sizes.begin(), sizes.size()) {}
   Shape(const std::vector<int64_t>& sizes) : Shape(sizes.data(), sizes.size()) {}
   Shape(const int64_t* sizes, size_t rank) : rank_(static_cast<int32_t>(rank)) {
@@ -30,20 +31,27 @@ class Shape {
     return s;
   }
 
+  /// The number of entries.
   int rank() const noexcept { return rank_; }
+  /// Entry i, which is not checked.
   int64_t operator[](int i) const noexcept { return d_[i]; }
   int64_t& operator[](int i) noexcept { return d_[i]; }
+  /// The first entry.
   const int64_t* begin() const noexcept { return d_; }
+  /// One past the last entry.
   const int64_t* end() const noexcept { return d_ + rank_; }
+  /// Appends an entry; ShapeError beyond kMaxRank.
   void push_back(int64_t size) {
     if (rank_ == kMaxRank) fail<ShapeError>("shape: more than {} dims are not supported", kMaxRank);
     d_[rank_++] = size;
   }
+  /// Puts an entry in front of entry `at`.
   void insert(int at, int64_t size) {
     push_back(0);
     std::copy_backward(d_ + at, d_ + rank_ - 1, d_ + rank_);
     d_[at] = size;
   }
+  /// Takes entry `at` out.
   void erase(int at) {
     std::copy(d_ + at + 1, d_ + rank_, d_ + at);
     rank_--;
@@ -64,9 +72,9 @@ class Shape {
 
 /// How the elements of a tensor lie in its storage: element (i0, i1 …) is at offset + Σ i_k · strides[k].
 struct Layout {
-  Shape shape;
-  int64_t strides[kMaxRank];
-  int64_t offset;
+  Shape shape;                // sizes
+  int64_t strides[kMaxRank];  // how far apart neighbours along a dim lie, in elements
+  int64_t offset;             // of the first element
 
   Layout() noexcept : offset(0) {}
   /// Row-major without gaps, from element 0.
@@ -77,7 +85,9 @@ struct Layout {
       stride *= s[i] > 0 ? s[i] : 1;
     }
   }
+  /// The number of dims.
   int rank() const noexcept { return shape.rank(); }
+  /// The number of elements.
   int64_t numel() const noexcept {
     int64_t n = 1;
     for (int64_t d : shape) n *= d;

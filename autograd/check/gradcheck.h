@@ -14,7 +14,9 @@ struct GradcheckOptions {
   /// disagree.
   double eps = 1e-5;
   /// An element is right where |a - n| <= rtol max(|a|, |n|) + atol min(1, the input's largest derivative).
-  double atol = 1e-7, rtol = 1e-5;
+  double atol = 1e-7;
+  /// The relative part of it.
+  double rtol = 1e-5;
   /// Results and inputs with more derivatives than this are checked by random projections, a random part of
   /// the elements, and random directions; an error that shows along a direction only is hunted down.
   int64_t max_elements = 4096;
@@ -79,6 +81,7 @@ template <detail::FunctionOfTensors F>
 GradcheckReport gradcheck(const F& f, const Tensors& inputs, const GradcheckOptions& options = {}) {
   return gradcheck(detail::over_tensors(f, inputs.size()), inputs, options);
 }
+/// The same of a claimed gradient: check_gradient(f, {x}, {g}).
 template <detail::FunctionOfTensors F>
 GradcheckReport check_gradient(const F& f, const Tensors& inputs, const Tensors& claimed_gradients,
                                const GradcheckOptions& options = {}) {

@@ -38,11 +38,12 @@ enum class Finding {
 };
 /// "Sign", "Factor" …
 const char* name_of(Finding f);
+/// Whether the gradient is wrong.
 constexpr bool is_mistake(Finding f) { return f >= Finding::Sign; }
 
 /// The best explanation of what was found.
 struct Diagnosis {
-  Finding kind = Finding::None;
+  Finding kind = Finding::None;  // what was found
   /// One sentence with its evidence.
   std::string text = {};
   /// ‖c - n‖ / (‖c‖ + ‖n‖) of the gradient c, corrected as the text says; 1 where no correction is known.
@@ -51,16 +52,19 @@ struct Diagnosis {
 
 /// One derivative, claimed and measured.
 struct GradcheckElement {
+  /// Untrusted: the numeric derivative is too doubtful to tell.
   enum class Verdict { Right, Wrong, Untrusted };
 
-  int64_t output;  // which element of the result (row-major), or which random projection of it
-  int64_t input;   // which element of the input, or -1: along a random direction
-  double analytic, numeric;
+  int64_t output;   // which element of the result (row-major), or which random projection of it
+  int64_t input;    // which element of the input, or -1: along a random direction
+  double analytic;  // autograd's, or the claimed one
+  double numeric;   // by central differences
   /// How far `numeric` may be off: f near kinks, steps that disagree, rounding.
   double doubt;
-  bool kink;
-  Verdict verdict;
+  bool kink;        // f has a kink or a jump there
+  Verdict verdict;  // of the comparison
 
+  /// |a - n|
   double absolute_error() const;
   /// |a - n| / max(|a|, |n|); 0 where both are 0.
   double relative_error() const;
@@ -68,27 +72,31 @@ struct GradcheckElement {
 
 /// What was compared for one input.
 struct GradcheckInput {
-  std::string name;
-  Shape shape;
+  std::string name;      // the one given, or the input's number
+  Shape shape;           // its shape
   int order = 1;         // 2: the input of the gradient as a function
   Shape outputs;         // shape of the result; {k} for k random projections of it
   bool complete = true;  // every element was checked; else a random part, and random directions
-  std::vector<GradcheckElement> elements;
-  Diagnosis diagnosis;
+  std::vector<GradcheckElement> elements;  // all that was compared
+  Diagnosis diagnosis;                     // what it shows
 
+  /// Whether nothing is wrong.
   bool ok() const { return !is_mistake(diagnosis.kind); }
+  /// How many elements have this verdict.
   int64_t count(GradcheckElement::Verdict v) const;
   /// ‖a - n‖ / (‖a‖ + ‖n‖) over the elements that can be trusted; 0 where both are 0.
   double error() const;
   /// The wrong element with the largest |a - n|, else the right one; null where none was compared.
   const GradcheckElement* worst() const;
-  /// The index of an element in the input, and in the result.
+  /// The index of an element in the input.
   Shape index(const GradcheckElement& e) const;
+  /// The index of the element of the result that it was derived from.
   Shape output_index(const GradcheckElement& e) const;
 
-  /// The derivatives as one tensor of shape [*shape] where the result has one element, else [*outputs,
-  /// *shape]; NaN where an element was not checked.
+  /// The analytic derivatives as one tensor of shape [*shape] where the result has one element, else
+  /// [*outputs, *shape]; NaN where an element was not checked.
   Tensor analytic() const;
+  /// The numeric derivatives, in the same shape.
   Tensor numeric() const;
   /// numeric / analytic: the factor that is missing, element by element.
   Tensor ratio() const;
@@ -101,6 +109,7 @@ struct GradcheckReport {
   /// The inputs, in order; those of higher orders after those of lower ones.
   std::vector<GradcheckInput> inputs = {};
 
+  /// Whether something was compared and nothing is wrong.
   bool ok() const;
   explicit operator bool() const { return ok(); }
   /// The course's measure ‖a - n‖ / (‖a‖ + ‖n‖), over all inputs' gradients as one vector.

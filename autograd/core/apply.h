@@ -30,6 +30,7 @@ class GradientSink {
 /// What a rule sees while the backward pass runs its node.
 class Back {
  public:
+  /// The engine's: the node's run, with what has arrived at its outputs.
   Back(const Node& node, std::span<const Tensor> g, bool create_graph, bool all_wanted,
        GradientSink& sink) noexcept
       : node_(node), g_(g), create_graph_(create_graph), all_wanted_(all_wanted), sink_(sink) {}
@@ -45,7 +46,9 @@ class Back {
     const Edge& e = node_.edges()[i];
     return e.node->shape(e.slot);
   }
+  /// The shape of output k.
   Shape out_shape(uint32_t k = 0) const { return node_.shape(k); }
+  /// The dtype of an input whose gradient is wanted.
   Dtype dtype(uint32_t i) const {
     const Edge& e = node_.edges()[i];
     return e.node->dtype(e.slot);
@@ -53,10 +56,13 @@ class Back {
   /// True when gradients must be differentiable themselves: rules then run on tensors instead of fused
   /// kernels.
   bool create_graph() const noexcept { return create_graph_; }
+  /// Whether the gradient of input i is wanted.
   bool wanted(uint32_t i) const {
     return node_.edges()[i] && (all_wanted_ || sink_.wanted(node_.edges()[i]));
   }
+  /// Passes the gradient of input i on.
   void give(uint32_t i, Tensor g) { sink_.give(node_.edges()[i], std::move(g)); }
+  /// The node that runs.
   const Node& node() const noexcept { return node_; }
 
  private:

@@ -13,6 +13,7 @@ inline bool is_grad_enabled() noexcept { return detail::grad_enabled; }
 /// Turns recording on or off on this thread until it goes out of scope.
 class GradMode {
  public:
+  /// Records from now on, or does not.
   explicit GradMode(bool enabled) noexcept : before_(detail::grad_enabled) { detail::grad_enabled = enabled; }
   ~GradMode() { detail::grad_enabled = before_; }
   GradMode(const GradMode&) = delete;

@@ -18,16 +18,18 @@ class Node;
 class Tensor;
 struct HookFunction;
 struct TensorImpl;
+/// Inputs or results of an op, parameters: tensors in order.
 using Tensors = std::vector<Tensor>;
 /// Tensors by name, in order.
 using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
 
 /// Where a gradient flows to: output `slot` of `node`.
 struct Edge {
-  Ref<Node> node;
-  uint32_t slot = 0;
+  Ref<Node> node;     // null where no gradient is wanted
+  uint32_t slot = 0;  // which of its outputs
 
   Edge() noexcept;
+  /// An edge to output `s` of `n`.
   Edge(Ref<Node> n, uint32_t s) noexcept;
   Edge(const Edge&) noexcept;
   Edge(Edge&&) noexcept;
@@ -52,15 +54,21 @@ class Tensor {
   Tensor& operator=(Tensor&&) noexcept;
   ~Tensor();
 
+  /// Whether it holds a tensor: false after Tensor() and for a gradient that does not exist.
   bool defined() const noexcept { return static_cast<bool>(impl_); }
+  /// The sizes of all dims: x.shape() is [2, 3].
   const Shape& shape() const;
   /// Size of one dim, counted from the end where negative.
   int64_t size(int64_t dim) const;
   /// The number of dims.
   int64_t dim() const;
+  /// The number of elements, the product of the sizes.
   int64_t numel() const;
+  /// The type of the elements.
   Dtype dtype() const;
+  /// Whether the elements lie in row-major order without gaps.
   bool is_contiguous() const;
+  /// Shape, strides and offset: where each element lies.
   const Layout& layout() const;
 
   // ---- elements
@@ -100,9 +108,11 @@ class Tensor {
   Tensor to(Dtype) const;
 
   // ---- history
+  /// Whether gradients are computed for it: a leaf that asked for them, or what was recorded from one.
   bool requires_grad() const;
   /// Makes a leaf record (or forget) its history. Throws for integer dtypes and for results of recorded ops.
   Tensor& requires_grad_(bool requires_grad = true);
+  /// True for what no recorded op made: backward() leaves gradients in leaves that require grad.
   bool is_leaf() const;
   /// The gradient that backward() left: undefined if there is none.
   Tensor grad() const;
@@ -119,23 +129,33 @@ class Tensor {
   /// The returned id goes to remove_hook.
   template <class F>
   int64_t register_hook(F hook) const;
+  /// Takes back the hook that register_hook() gave this id.
   void remove_hook(int64_t id) const;
   /// "tanh", the op that made this tensor; empty for a leaf.
   std::string op_name() const;
 
   // ---- arithmetic (all broadcast); in place where the name ends in _
+  /// y = -x
   Tensor operator-() const;
+  /// x = x + other
   Tensor& add_(const Tensor& other);
   Tensor& add_(Scalar other);
+  /// x = x - other
   Tensor& sub_(const Tensor& other);
   Tensor& sub_(Scalar other);
+  /// x = x · other, element by element
   Tensor& mul_(const Tensor& other);
   Tensor& mul_(Scalar other);
+  /// x = x / other; not for integer tensors.
   Tensor& div_(const Tensor& other);
   Tensor& div_(Scalar other);
+  /// Overwrites the elements with other's, which broadcasts and is converted (recorded).
   Tensor& copy_(const Tensor& other);
+  /// Overwrites every element with `value`.
   Tensor& fill_(Scalar value);
+  /// fill_(0)
   Tensor& zero_();
+  /// As add_, sub_, mul_, div_.
   Tensor& operator+=(const Tensor& other) { return add_(other); }
   Tensor& operator+=(Scalar other) { return add_(other); }
   Tensor& operator-=(const Tensor& other) { return sub_(other); }
@@ -144,11 +164,14 @@ class Tensor {
   Tensor& operator*=(Scalar other) { return mul_(other); }
   Tensor& operator/=(const Tensor& other) { return div_(other); }
   Tensor& operator/=(Scalar other) { return div_(other); }
+  /// The matrix product, as the function matmul.
   Tensor matmul(const Tensor& other) const;
 
   // ---- reductions
+  /// As the function sum.
   Tensor sum() const;
   Tensor sum(const Shape& dims, bool keepdim = false) const;
+  /// As the function mean.
   Tensor mean() const;
   Tensor mean(const Shape& dims, bool keepdim = false) const;
 
@@ -157,28 +180,40 @@ class Tensor {
   Tensor operator[](int64_t index) const;
   /// A view where the strides allow one, else a copy; one size may be -1.
   Tensor reshape(const Shape& shape) const;
+  /// Dims dim0 and dim1 swapped.
   Tensor transpose(int64_t dim0, int64_t dim1) const;
+  /// The dims in another order: dim i of the view is dim dims[i] of this.
   Tensor permute(const Shape& dims) const;
   /// The transpose of a matrix (of a 0-d or 1-d tensor: itself).
   Tensor t() const;
   /// The last two dims swapped: the matrix transpose of each matrix of a batch.
   Tensor mT() const;
+  /// Dims of size 1 repeated, without copying, to the sizes of `shape` (-1: as it is); new dims may come in
+  /// front.
   Tensor expand(const Shape& shape) const;
+  /// Without dims of size 1, or without `dim` if its size is 1.
   Tensor squeeze() const;
   Tensor squeeze(int64_t dim) const;
+  /// With a new dim of size 1 at `dim`.
   Tensor unsqueeze(int64_t dim) const;
+  /// The elements at one index of `dim`, which disappears.
   Tensor select(int64_t dim, int64_t index) const;
   /// Elements start, start + step … before end along dim; negative bounds count from the end, bounds
   /// beyond it are cut, as in Python.
   Tensor slice(int64_t dim, int64_t start = 0, std::optional<int64_t> end = {}, int64_t step = 1) const;
+  /// Dims start_dim … end_dim as one; a copy where the strides do not allow a view.
   Tensor flatten(int64_t start_dim = 0, int64_t end_dim = -1) const;
 
   // ---- for ops and the engine
+  /// What the handle points to.
   TensorImpl* impl() const noexcept { return impl_.get(); }
+  /// The same, counted.
   const Ref<TensorImpl>& ref() const noexcept { return impl_; }
+  /// Takes it out of the handle, which is undefined then.
   Ref<TensorImpl> release() && noexcept { return std::move(impl_); }
   /// The node that computes this tensor's gradient; a view whose base was written to gets a fresh one.
   const Edge& edge() const;
+  /// The memory, which views share.
   Storage& storage() const;
   /// The first element, untyped.
   std::byte* raw() const;
@@ -196,6 +231,8 @@ class Tensor {
   Ref<TensorImpl> impl_;
 };
 
+/// Arithmetic, element by element; operands broadcast and promote as in PyTorch. The quotient of integers is
+/// float32.
 Tensor operator+(const Tensor& a, const Tensor& b);
 Tensor operator+(const Tensor& a, Scalar b);
 Tensor operator+(Scalar a, const Tensor& b);
@@ -225,6 +262,7 @@ Tensor operator>=(const Tensor& a, Scalar b);
 
 /// The values as nested lists with dtype and shape, large tensors shortened, as PyTorch prints them.
 std::string str(const Tensor& x);
+/// Writes str(x).
 std::ostream& operator<<(std::ostream& os, const Tensor& x);
 
 /// What a Tensor points to.

@@ -16,8 +16,8 @@ void backward(const Tensors& outputs, const Tensors& gradients = {}, bool retain
 
 /// How grad() runs.
 struct GradOptions {
-  bool retain_graph = false;
-  bool create_graph = false;
+  bool retain_graph = false;  // keep what the ops saved, for another pass
+  bool create_graph = false;  // record the pass itself: the gradients can be differentiated
   bool allow_unused =
       false;  // an input that no output depends on gets an undefined tensor instead of an error
 };

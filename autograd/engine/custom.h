@@ -6,7 +6,7 @@ namespace gradus {
 /// What a function of one's own keeps for its backward pass: inputs and outputs, nothing else.
 class Context {
  public:
-  static constexpr int kMaxSaved = 8;
+  static constexpr int kMaxSaved = 8;  // the most that save() takes
 
   /// In the forward function: keeps an input or (by returning it) an output.
   void save(const Tensor& x) {

@@ -10,16 +10,21 @@ struct In {};
 
 /// What a gradient reads besides the incoming one: bit k of `ins` is input k, bit k of `outs` is output k.
 struct Needs {
-  unsigned ins = 0;
-  unsigned outs = 0;
+  unsigned ins = 0;   // inputs
+  unsigned outs = 0;  // outputs
 
+  /// It reads both.
   friend constexpr Needs operator|(Needs a, Needs b) { return {a.ins | b.ins, a.outs | b.outs}; }
   friend constexpr bool operator==(Needs, Needs) = default;
 };
 
+/// A gradient that reads only the incoming one.
 constexpr Needs nothing{};
+/// All that was saved.
 constexpr Needs everything{~0u, ~0u};
+/// It reads input k.
 constexpr Needs in(int k) { return {1u << k, 0}; }
+/// It reads output k.
 constexpr Needs out(int k) { return {0, 1u << k}; }
 
 /// A stand-in for a number that records what it was computed from. Running a formula on probes at compile

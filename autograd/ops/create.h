@@ -6,11 +6,15 @@ namespace gradus {
 
 /// Uninitialised elements: every one must be written before it is read.
 Tensor empty(const Shape& shape, Dtype dtype = kFloat32);
+/// All 0.
 Tensor zeros(const Shape& shape, Dtype dtype = kFloat32);
+/// All 1.
 Tensor ones(const Shape& shape, Dtype dtype = kFloat32);
+/// All `value`.
 Tensor full(const Shape& shape, Scalar value, Dtype dtype = kFloat32);
-/// Of x's shape and dtype.
+/// All 0, of x's shape and dtype.
 Tensor zeros_like(const Tensor& x);
+/// All 1, of x's shape and dtype.
 Tensor ones_like(const Tensor& x);
 /// start, start + step … before end. int64 if all three are integers, else float32, unless a dtype is given.
 Tensor arange(Scalar start, Scalar end, Scalar step = 1, std::optional<Dtype> dtype = {});

@@ -1,0 +1,67 @@
+# Reads a page for Doxygen (docs/Doxyfile). On the site a heading is found by a label, PAGE--heading, and the
+# sources, which are no part of it, lie three folders up.
+
+function page(path) {
+  sub(/^\.\//, "", path)
+  if (path == "README.md") return "index"
+  sub(/\/README\.md$/, "", path)
+  sub(/\.md$/, "", path)
+  sub(/.*\//, "", path)
+  gsub(/[^A-Za-z0-9]/, "-", path)
+  return tolower(path)
+}
+
+# A heading's anchor as code hosts name it.
+function anchor(heading) {
+  heading = tolower(heading)
+  gsub(/[^a-z0-9 _-]/, "", heading)
+  gsub(/ /, "-", heading)
+  return heading
+}
+
+# folder/../x as x
+function plain(path) {
+  while (sub(/[^\/.]+\/\.\.\//, "", path)) {}
+  return path
+}
+
+function target(link,    parts) {
+  if (link ~ /^[a-z]+:/ || link ~ /\.(svg|png)$/) return link
+  if (link ~ /^#/) return "#" page(FILENAME) "--" substr(link, 2)
+  split(link, parts, "#")
+  parts[1] = plain(folder parts[1])
+  if (parts[1] !~ /\.md$/) return "../../../" parts[1]
+  return "#" page(parts[1]) (parts[2] == "" ? "" : "--" parts[2])
+}
+
+FNR == 1 {
+  folder = FILENAME
+  sub(/^\.\//, "", folder)
+  if (!sub(/[^\/]*$/, "", folder)) folder = ""
+}
+
+/^ *```/ {
+  code = !code
+  if (code) sub(/```(console|sh|text)?$/, "```text")
+}
+
+code { print; next }
+
+/^# / && page(FILENAME) != "index" { print $0 " {#" page(FILENAME) "}"; next }
+/^##/ {
+  heading = $0
+  sub(/^#+ /, "", heading)
+  if (anchor(heading) ~ /[a-z0-9]/) $0 = $0 " {#" page(FILENAME) "--" anchor(heading) "}"
+  print
+  next
+}
+
+{
+  rest = $0
+  line = ""
+  while (match(rest, /\]\([^) ]+\)/)) {
+    line = line substr(rest, 1, RSTART + 1) target(substr(rest, RSTART + 2, RLENGTH - 3)) ")"
+    rest = substr(rest, RSTART + RLENGTH)
+  }
+  print line rest
+}
