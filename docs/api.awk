@@ -25,9 +25,11 @@ function release() {
   in_comment = 1
   sub(/\/\/\/   /, "///       ")
   comment = comment $0 "\n"
-  print
   next
 }
+
+# A comment in front of a namespace is about the file.
+in_comment { printf "%s%s", /^namespace/ ? "/// @file\n" : "", comment }
 
 !/^ *\/\// { sub(/[;,] +\/\/ /, "&<"); sub(/\/\/ </, "///< ") }
 
@@ -44,12 +46,19 @@ function release() {
 /^struct fmt::formatter</, /^};/ { next }
 
 !in_comment {
-  if (/ void visit\((nn::)?Visitor& v\)/) print "/// Names the parts."
-  else if (/ Tensor operator\(\)\(const Tensor/) print "/// The result, as described above."
-  else if (/ operator=\(/) print "/// Assignment."
-  else if (/ explicit operator bool\(\)/) print "/// Whether it is there, or all is well."
-  else if (/ friend .*operator==\(/) print "/// Equality."
-  else if (/^  ([A-Z][A-Za-z]*)\((const )?[A-Z][A-Za-z]*&+( [a-z]+)?\)/) print "/// Copies or moves."
+  same = ""
+  if (/ void visit\((nn::)?Visitor& v\)/) same = "Names the parts."
+  else if (/ Tensor operator\(\)\(const Tensor/) same = "The result, as described above."
+  else if (/ operator=\(/) same = "Assignment."
+  else if (/ explicit operator bool\(\)/) same = "Whether it is there, or all is well."
+  else if (/ friend .*operator==\(/) same = "Equality."
+  else if (/^  ([A-Z][A-Za-z]*)\((const )?[A-Z][A-Za-z]*&+( [a-z]+)?\)/) same = "Copies or moves."
+  if (same != "") {
+    release()
+    print "/// " same
+    print
+    next
+  }
 }
 
 {

@@ -1,8 +1,13 @@
 # Reads a page for Doxygen (docs/Doxyfile). On the site a heading is found by a label, PAGE--heading, and the
 # sources, which are no part of it, lie three folders up.
 
+# Doxygen names files in full.
+function from_root(path,    root) {
+  root = ENVIRON["PWD"] "/"
+  return index(path, root) == 1 ? substr(path, length(root) + 1) : path
+}
+
 function page(path) {
-  sub(/^\.\//, "", path)
   if (path == "README.md") return "index"
   sub(/\/README\.md$/, "", path)
   sub(/\.md$/, "", path)
@@ -27,7 +32,7 @@ function plain(path) {
 
 function target(link,    parts) {
   if (link ~ /^[a-z]+:/ || link ~ /\.(svg|png)$/) return link
-  if (link ~ /^#/) return "#" page(FILENAME) "--" substr(link, 2)
+  if (link ~ /^#/) return "#" page(here) "--" substr(link, 2)
   split(link, parts, "#")
   parts[1] = plain(folder parts[1])
   if (parts[1] !~ /\.md$/) return "../../../" parts[1]
@@ -35,9 +40,8 @@ function target(link,    parts) {
 }
 
 FNR == 1 {
-  folder = FILENAME
-  sub(/^\.\//, "", folder)
-  if (!sub(/[^\/]*$/, "", folder)) folder = ""
+  here = folder = from_root(FILENAME)
+  sub(/[^\/]*$/, "", folder)
 }
 
 /^ *```/ {
@@ -47,11 +51,11 @@ FNR == 1 {
 
 code { print; next }
 
-/^# / && page(FILENAME) != "index" { print $0 " {#" page(FILENAME) "}"; next }
+/^# / && page(here) != "index" { print $0 " {#" page(here) "}"; next }
 /^##/ {
   heading = $0
   sub(/^#+ /, "", heading)
-  if (anchor(heading) ~ /[a-z0-9]/) $0 = $0 " {#" page(FILENAME) "--" anchor(heading) "}"
+  if (anchor(heading) ~ /[a-z0-9]/) $0 = $0 " {#" page(here) "--" anchor(heading) "}"
   print
   next
 }

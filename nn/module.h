@@ -14,6 +14,7 @@ Tensors parameters(const Parts& model);
 NamedTensors named_parameters(const Parts& model);
 /// What is saved but not trained.
 Tensors buffers(const Parts& model);
+/// The same with their names.
 NamedTensors named_buffers(const Parts& model);
 
 /// Parameters and buffers by name, detached, sharing the model's elements as in PyTorch. To keep a state

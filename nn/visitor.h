@@ -10,6 +10,7 @@ namespace gradus::nn {
 class Parts;
 class Visitor;
 
+/// Modules: types that name their parts.
 template <class T>
 concept HasVisit = requires(T& module, Visitor& v) {
   module.visit(v);

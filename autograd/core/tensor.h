@@ -47,6 +47,7 @@ class Tensor {
  public:
   /// Undefined: holds nothing; only defined() and assignment are allowed.
   Tensor() noexcept = default;
+  /// A handle to what is there already.
   explicit Tensor(Ref<TensorImpl> impl) noexcept;
   Tensor(const Tensor&) noexcept;
   Tensor(Tensor&&) noexcept;
