@@ -48,7 +48,7 @@ in_comment { printf "%s%s", /^namespace/ ? "/// @file\n" : "", comment }
 !in_comment {
   same = ""
   if (/ void visit\((nn::)?Visitor& v\)/) same = "Names the parts."
-  else if (/ Tensor operator\(\)\(const Tensor/) same = "The result, as described above."
+  else if (/ Tensor operator\(\)\(const Tensor/) same = "The result: see the description of the struct."
   else if (/ operator=\(/) same = "Assignment."
   else if (/ explicit operator bool\(\)/) same = "Whether it is there, or all is well."
   else if (/ friend .*operator==\(/) same = "Equality."

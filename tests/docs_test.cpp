@@ -33,7 +33,7 @@ struct Page {
   std::vector<Block> blocks;
   std::vector<Link> links;
   std::set<std::string> anchors;
-  std::vector<size_t> indented_code;
+  std::vector<size_t> unfenced_code;  // indented, or between ~~~
 };
 struct Source {
   std::string name;
@@ -72,17 +72,20 @@ Page parse(const std::string& path, const Lines& lines) {
       link(R"(\]\(([^) ]+)\))");
   Page page{path, {}, {}, {}, {}};
   bool in_block = false;
+  size_t indent = 0;
   std::smatch match;
   for (size_t i = 0; i < lines.size(); i++) {
     if (std::regex_match(lines[i], match, fence)) {
       if (!in_block) page.blocks.push_back({match[2], i + 1, {}});
+      indent = static_cast<size_t>(match.length(1));
       in_block = !in_block;
     } else if (in_block) {
-      page.blocks.back().lines.push_back(lines[i]);
+      // A block of a list item is indented with it.
+      page.blocks.back().lines.push_back(lines[i].substr(std::min(indent, lines[i].size())));
     } else {
       if (std::regex_match(lines[i], match, heading)) page.anchors.insert(anchor_of(match[1]));
-      if (lines[i].starts_with("    ") && (i == 0 || lines[i - 1].empty()))
-        page.indented_code.push_back(i + 1);
+      const bool indented = lines[i].starts_with("    ") && (i == 0 || lines[i - 1].empty());
+      if (indented || lines[i].starts_with("~~~")) page.unfenced_code.push_back(i + 1);
       const std::string text = std::regex_replace(lines[i], inline_code, "code");
       for (auto l = std::sregex_iterator(text.begin(), text.end(), link); l != std::sregex_iterator(); ++l)
         page.links.push_back({(*l)[1], i + 1});
@@ -250,7 +253,7 @@ TEST(Docs, EveryBlockIsOfAKindThatIsCheckedOrIsNoCode) {
   };
   EXPECT_THAT(complaints(check), testing::IsEmpty());
   for (const Page& page : pages())
-    EXPECT_THAT(page.indented_code, testing::IsEmpty()) << page.path << ": code stands between ``` and ```";
+    EXPECT_THAT(page.unfenced_code, testing::IsEmpty()) << page.path << ": code stands between ``` and ```";
 }
 
 class DocsOutputs : public testing::Test {
@@ -324,13 +327,18 @@ TEST(Docs, DriftAndBrokenLinksAreFound) {
                                                 "    z();\n"
                                                 "```\n"
                                                 "loss 0.25\n"
-                                                "```\n"));
-  ASSERT_EQ(page.blocks.size(), 2u);
+                                                "```\n"
+                                                "- item\n"
+                                                "  ```cpp\n"
+                                                "  z();\n"
+                                                "  ```\n"));
+  ASSERT_EQ(page.blocks.size(), 3u);
   const Block &code = page.blocks[0], &output = page.blocks[1];
   EXPECT_EQ(code.language, "cpp");
   EXPECT_EQ(output.language, "");
   EXPECT_EQ(output.line, 9u);
-  EXPECT_THAT(page.indented_code, testing::ElementsAre(8u));
+  EXPECT_EQ(page.blocks[2].lines, Lines{"z();"});
+  EXPECT_THAT(page.unfenced_code, testing::ElementsAre(8u));
   EXPECT_THAT(page.anchors, testing::ElementsAre("a-page-one"));
   ASSERT_EQ(page.links.size(), 2u);
   EXPECT_EQ(page.links[1].target, "f.svg");
