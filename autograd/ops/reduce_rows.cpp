@@ -36,7 +36,7 @@ Tensors along(const Tensors& x, const Attrs& attrs) {
   return {f(x[0], attrs.integer("dim"))};
 }
 
-Samples everything() { return {{{scattered({2, 3, 2})}, {}}, {{scattered({})}, {}}}; }
+Samples any_shape() { return {{{scattered({2, 3, 2})}, {}}, {{scattered({})}, {}}}; }
 Samples some_dims() {
   return {{{scattered({2, 3, 2})}, {}},
           {{scattered({2, 3, 2})}, {{"dim", 1.0}}},
@@ -72,8 +72,8 @@ std::vector<OpRow> reduce_rows() {
   return {
       {"sum", "sum", reduction<sum, sum>, empty_sums, false, 2, bad_dims},
       {"mean", "mean", reduction<mean, mean>, some_dims, false, 2, bad_dims},
-      {"max_all", "max", over_all<max>, everything, false, 2, nothing_at_all},
-      {"min_all", "min", over_all<min>, everything, false, 2, nothing_at_all},
+      {"max_all", "max", over_all<max>, any_shape, false, 2, nothing_at_all},
+      {"min_all", "min", over_all<min>, any_shape, false, 2, nothing_at_all},
       {"amax", "amax", over_dims<amax>, some_dims, false, 2, nothing_to_choose},
       {"amin", "amin", over_dims<amin>, some_dims, false, 2, nothing_to_choose},
       {"max_dim", "max", with_index<max>, one_dim, false, 2, nothing_to_choose},
