@@ -94,6 +94,7 @@ void row(const void* op_, int64_t n, T* out, int64_t out_stride, const T* const*
     constexpr auto reads = [](int k) { return (F::reads >> k & 1) != 0; };
     const Op op = *static_cast<const Op*>(op_);
     // One element alone needs no masks.
+    if (n == 0) return;
     if (n == 1) return static_cast<void>(*out = F::template run<V>(op, reads(K) ? V(*in[K]) : V(0)...)[0]);
     const bool dense = out_stride == 1 && (... && (!reads(K) || uint64_t(in_strides[K]) <= 1));
     if (!dense)
