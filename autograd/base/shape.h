@@ -22,7 +22,7 @@ class Shape {
   Shape(const std::vector<int64_t>& sizes) : Shape(sizes.data(), sizes.size()) {}
   Shape(const int64_t* sizes, size_t rank) : rank_(static_cast<int32_t>(rank)) {
     if (rank > kMaxRank) fail<ShapeError>("shape: {} dims: at most {} are supported", rank, kMaxRank);
-    std::copy(sizes, sizes + rank, d_);
+    for (size_t i = 0; i < rank; i++) d_[i] = sizes[i];
   }
   /// `rank` entries of `value`.
   static Shape filled(int rank, int64_t value) {
@@ -62,7 +62,11 @@ class Shape {
   std::string str() const;
 
   friend bool operator==(const Shape& a, const Shape& b) noexcept {
-    return a.rank_ == b.rank_ && std::equal(a.d_, a.d_ + a.rank_, b.d_);
+    if (a.rank_ != b.rank_) return false;
+    // A loop: a call of memcmp costs more than a few sizes.
+    for (int i = 0; i < a.rank_; i++)
+      if (a.d_[i] != b.d_[i]) return false;
+    return true;
   }
 
  private:

@@ -26,7 +26,7 @@ Tensor Node::read_saved(bool is_output, uint32_t index) const {
           name(), s->storage->version(), s->version);
     Layout l;
     l.shape = Shape(s->dims(), s->rank);
-    std::copy(s->dims() + s->rank, s->dims() + 2 * s->rank, l.strides);
+    for (int i = 0; i < s->rank; i++) l.strides[i] = s->dims()[s->rank + i];
     l.offset = s->offset;
     Tensor x = make_tensor(s->storage, l, s->dtype);
     // Its history matters to rules that are recorded only.

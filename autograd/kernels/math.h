@@ -116,23 +116,55 @@ inline Vec<double> floor(Vec<double> x) {
 }
 #endif
 
-/// tanh |x| = e / (e + 2) with e = e^(2|x|) - 1, within 3 ULP and in 60 % of libmvec's time.
+namespace detail {
+
+/// a b + c, rounded once where the processor can.
+inline Vec<double> fused(Vec<double> a, Vec<double> b, Vec<double> c) {
+#if GRADUS_VECTOR_BYTES == 64
+  return (F64)_mm512_fmadd_pd((__m512d)a.raw, (__m512d)b.raw, (__m512d)c.raw);
+#elif GRADUS_VECTOR_BYTES == 32
+  return (F64)_mm256_fmadd_pd((__m256d)a.raw, (__m256d)b.raw, (__m256d)c.raw);
+#else
+  return a * b + c;
+#endif
+}
+
+/// a / b for normal b: a division of 8 doubles takes as long as 16 other instructions.
+inline Vec<double> quotient(Vec<double> a, Vec<double> b) {
+#if GRADUS_VECTOR_BYTES == 64
+  // Newton's steps from 14 bits to 28 and 56, and a last one on the quotient itself.
+  Vec<double> inverse = (F64)_mm512_maskz_rcp14_pd(0xff, (__m512d)b.raw);
+  inverse = fused(inverse, fused(-b, inverse, 1), inverse);
+  inverse = fused(inverse, fused(-b, inverse, 1), inverse);
+  const Vec<double> y = a * inverse;
+  return fused(inverse, fused(-b, y, a), y);
+#else
+  return a / b;
+#endif
+}
+
+}  // namespace detail
+
+/// tanh |x| = e / (e + 2) with e = e^(2|x|) - 1, within 3 ULP and in less than half of libmvec's time.
 ///
 /// 2|x| = n ln 2 + r with |r| ≤ ln 2 / 2, and e = 2^n (r + r² q(r)) + 2^n - 1, where q is Taylor's series.
 inline Vec<double> tanh(Vec<double> x) {
+  using detail::fused;
   using Bits = Mask<double, kLanes<double>>::Raw;
-  const Vec<double> size = abs(x), u = where(size > 20, 20, size) * 2.0;
+  const Vec<double> size = abs(x), half = where(size > 20, 20, size), u = half + half;
   // Adding 1.5 · 2^52 rounds to an integer, which then stands in the lowest bits.
   constexpr double shift = 0x1.8p52;
-  const Vec<double> shifted = u * 0x1.71547652b82fep0 + shift, n = shifted - shift;
-  const Vec<double> r = u - n * 0x1.62e42feep-1 - n * 0x1.a39ef35793c76p-33, r2 = r * r, r4 = r2 * r2;
+  const Vec<double> shifted = fused(u, 0x1.71547652b82fep0, shift), n = shifted - shift;
+  const Vec<double> r = fused(n, -0x1.a39ef35793c76p-33, fused(n, -0x1.62e42feep-1, u)), r2 = r * r,
+                    r4 = r2 * r2;
   const Vec<double> power((Vec<double>::Raw)(((Bits)shifted.raw << 52) + 0x3ff0000000000000));
-  const Vec<double> low = (1. / 120 * r + 1. / 24) * r2 + (1. / 6 * r + 1. / 2),
-                    middle = (1. / 362880 * r + 1. / 40320) * r2 + (1. / 5040 * r + 1. / 720),
-                    high = (1. / 6227020800 * r + 1. / 479001600) * r2 + (1. / 39916800 * r + 1. / 3628800);
-  const Vec<double> q = (high * r4 + middle) * r4 + low, e = (r2 * q + r) * power + (power - 1);
+  const Vec<double> low = fused(fused(1. / 120, r, 1. / 24), r2, fused(1. / 6, r, 1. / 2)),
+                    middle = fused(fused(1. / 362880, r, 1. / 40320), r2, fused(1. / 5040, r, 1. / 720)),
+                    high = fused(fused(1. / 6227020800, r, 1. / 479001600), r2,
+                                 fused(1. / 39916800, r, 1. / 3628800));
+  const Vec<double> q = fused(fused(high, r4, middle), r4, low), e = fused(fused(r2, q, r), power, power - 1);
   const Bits sign = (Bits)x.raw & (Bits)(-Vec<double>::Raw{});
-  return (Vec<double>::Raw)((Bits)(e / (e + 2)).raw | sign);
+  return (Vec<double>::Raw)((Bits)detail::quotient(e, e + 2).raw | sign);
 }
 
 namespace detail {

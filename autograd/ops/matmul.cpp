@@ -128,6 +128,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
     fail<ShapeError>("linear: the bias {} does not fit the weight {}: [{}] is expected", b.shape(), w.shape(),
                      w.size(0));
   const Tensor bias = b.defined() ? b.to(d) : b;
+  if (x.dim() == 2 && x.dtype() == w.dtype()) return apply(Linear{}, x, w, bias);
   if (x.dim() == 2) return apply(Linear{}, x.to(d), w.to(d), bias);
   Shape shape = x.shape();
   shape[shape.rank() - 1] = w.size(0);
