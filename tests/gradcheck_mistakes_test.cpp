@@ -62,21 +62,24 @@ TEST(Mistakes, PointwiseFormulas) {
   expect(check<FactorTwo>(x), Finding::Factor, "numeric / gradient = 0.5");
   expect(check<FactorPi>(x), Finding::Factor, "numeric / gradient = 0.307692");
   expect(check<ForgottenTwo>(x), Finding::Factor, "numeric / gradient = 2");
-  expect(check<ForgottenDerivative>(x), Finding::Derivative,
-         "the derivative of tanh at its output is missing");
+  expect(check<ForgottenDerivative>(x), Finding::MissingDerivative,
+         "the derivative of tanh in 'ForgottenDerivative', (1 - y) (1 + y), is missing");
+  expect(check<SigmoidsInTanh>(x), Finding::OtherDerivative,
+         "the derivative of sigmoid, y (1 - y) with y = its output, stands where that of tanh in "
+         "'SigmoidsInTanh', (1 - y) (1 + y), belongs: off by the factor ((1 - y) (1 + y)) / (y (1 - y))");
+  expect(check<TanhsInSigmoid>(x), Finding::OtherDerivative,
+         "the derivative of tanh, (1 - y) (1 + y) with y = its output, stands where that of sigmoid");
   expect(
-      check<SigmoidsInTanh>(x), Finding::Derivative,
-      "holds the derivative of the sigmoid at its output where the derivative of tanh at its output belongs");
-  expect(
-      check<TanhsInSigmoid>(x), Finding::Derivative,
-      "holds the derivative of tanh at its output where the derivative of the sigmoid at its output belongs");
-  expect(check<AtTheInput>(x), Finding::Derivative, "is taken at u = x instead of u = tanh(x)");
-  expect(check<AtTheOutput>(x), Finding::Derivative, "is taken at u = the result instead of u = x");
-  expect(check<TwiceTheDerivative>(x), Finding::Derivative,
-         "the derivative of the sigmoid at its output should not be in it");
-  expect(check<NoMask>(x), Finding::Derivative, "the derivative of relu is missing");
+      check<AtTheInput>(x), Finding::WrongPlace,
+      "the derivative of tanh in 'AtTheInput', (1 - y) (1 + y), is taken at y = the input of tanh instead of "
+      "its output");
+  expect(check<AtTheOutput>(x), Finding::WrongPlace,
+         "is taken at x = the output of sin instead of its input");
+  expect(check<TwiceTheDerivative>(x), Finding::OtherDerivative,
+         "the derivative of sigmoid in 'TwiceTheDerivative', y (1 - y), is in it twice");
+  expect(check<NoMask>(x), Finding::MissingDerivative, "the derivative of relu in 'NoMask'");
   expect(check<NoGradient>(x), Finding::NotConnected, "it is not connected");
-  expect(check<Additive>(x), Finding::Unknown, "cosine");
+  expect(check<Additive>(x), Finding::WrongRule, "the rule of 'Additive', which computes exp, should give g y");
 }
 
 TEST(Mistakes, ARuleMustPassTheIncomingGradientOnceOn) {
@@ -131,7 +134,7 @@ TEST(Mistakes, TwoOperands) {
   expect(exchanged, Finding::Swapped, "", "b");
   const auto report = gradcheck([](const Tensor& u, const Tensor& v) { return pointwise(NoFactor{}, u, v); },
                                 {a, b}, {.names = {"a", "b"}});
-  expect(report, Finding::Derivative, "with u = b: the factor u is missing", "a");
+  expect(report, Finding::MissingDerivative, "the derivative of mul in 'no_factor', b, is missing", "a");
   EXPECT_TRUE(report.input("b").ok());
 }
 
@@ -300,8 +303,8 @@ TEST(Mistakes, GradientsOfOtherInputs) {
   expect(check_gradient(f, {a, b, c}, {a, b, exp(c)}, options), Finding::Swapped, "exchanged", "a");
   expect(check_gradient(f, {a, b, c}, {exp(c), a, exp(c)}, options), Finding::Swapped,
          "this is the gradient of c", "a");
-  expect(check_gradient(f, {a, b, c}, {b, a, exp(c) * b}, options), Finding::Derivative,
-         "1 / (u) with u = b: the factor u should not be in it", "c");
+  expect(check_gradient(f, {a, b, c}, {b, a, exp(c) * b}, options), Finding::ElementwiseFactor,
+         "numeric / gradient = 1 / b: the factor b should not be in it", "c");
   const auto ignores = [](const Tensor& x, const Tensor& y, const Tensor&) { return (x * y).sum(); };
   expect(check_gradient(ignores, {a, b, c}, {b, a, c}, options), Finding::NotUsed, "does not change with c",
          "c");
@@ -360,7 +363,11 @@ TEST(Mistakes, TheTutorialsTanhNetwork) {
     return -(log(a) * y + (1 - y) * log(1 - a)).sum() / static_cast<double>(m);
   };
   const auto report = check_gradient(cost, {z2}, {(a2 - y) / m}, {.names = {"Z2"}});
-  expect(report, Finding::Derivative, "(1 - u²) / (u (1 - u)) with u = tanh(Z2)", "Z2");
+  expect(
+      report, Finding::OtherDerivative,
+      "the derivative of sigmoid, y (1 - y) with y = its output, stands where that of tanh, (1 - y) (1 + y), "
+      "belongs: off by the factor ((1 - y) (1 + y)) / (y (1 - y))",
+      "Z2");
   const Tensor ratio = report.input("Z2").ratio(), factor = (1 + a2) / a2;
   for (int64_t i = 0; i < m; i++) EXPECT_NEAR(ratio.at({0, i}), factor.at({0, i}), 1e-7);
   EXPECT_TRUE(check_gradient(cost, {z2}, {(a2 - y) / m * factor}));

@@ -1,6 +1,7 @@
 #include <gradus/autograd/base/random.h>
 #include <gradus/autograd/check/comparison.h>
 #include <gradus/autograd/check/diagnose.h>
+#include <gradus/autograd/check/mistakes.h>
 #include <gradus/autograd/check/numeric.h>
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
@@ -79,7 +80,7 @@ class Comparison {
     for (const auto& v : projections_) rows.push_back(std::inner_product(v.begin(), v.end(), y.begin(), 0.0));
     return rows;
   }
-  Verdict judge(double a, const Slope& s, double scale) const;
+  Verdict judge(size_t i, double a, const Slope& s, double scale) const;
   std::vector<Slope> measure(Line& line, bool carefully) const {
     const double h = line.step(options_.eps);
     return carefully ? best_slopes([&] { return rows_here(); }, start_, line, h, precision_)
@@ -105,6 +106,8 @@ class Comparison {
   std::vector<std::vector<double>> projections_;  // of the result; none: all its elements are rows
   std::vector<std::vector<double>> analytic_;     // per input: [rows, elements]
   double precision_ = kDouble;
+  std::vector<bool> floats_;             // per input: claimed in float32
+  std::vector<double> scales_;           // per input: the largest derivative
   std::vector<const char*> not_linear_;  // per input: what is wrong, or null
 };
 
@@ -145,6 +148,12 @@ void Comparison::look() {
   start_ = rows_here();
 }
 
+/// Whether all values are floats.
+bool narrow(const std::vector<double>& y) {
+  return std::all_of(y.begin(), y.end(),
+                     [](double v) { return v == static_cast<double>(static_cast<float>(v)); });
+}
+
 void Comparison::measure_precision() {
   std::vector<double> moved;
   {
@@ -158,16 +167,13 @@ void Comparison::measure_precision() {
     }
     moved = values();
   }
-  const auto narrow = [](const std::vector<double>& y) {
-    return std::all_of(y.begin(), y.end(),
-                       [](double v) { return v == static_cast<double>(static_cast<float>(v)); });
-  };
   if (moved != y_ && narrow(moved) && narrow(y_)) precision_ = kFloat;
 }
 
 void Comparison::differentiate() {
   const size_t rows = start_.size();
   not_linear_.assign(subject_.x.size(), nullptr);
+  floats_.assign(subject_.x.size(), false);
   for (const Tensor& x : subject_.x) analytic_.emplace_back(rows * static_cast<size_t>(x.numel()), 0.0);
   if (!subject_.claims.empty()) return take_claims();
   const Tensor y = subject_.f();
@@ -237,12 +243,13 @@ void Comparison::take_claims() {
     analytic_[i] = subject_.claims[i].to_vector();
     if (const auto bad = not_finite(analytic_[i], subject_.x[i].shape()); !bad.empty())
       return refuse("the claimed gradient of {} is {}", subject_.names[i], bad);
+    floats_[i] = narrow(analytic_[i]);
   }
 }
 
-Verdict Comparison::judge(double a, const Slope& s, double scale) const {
+Verdict Comparison::judge(size_t i, double a, const Slope& s, double scale) const {
   const double error = std::abs(a - s.value);
-  if (error <= tolerance(a, s.value, scale, options_.atol, options_.rtol)) return Verdict::Right;
+  if (error <= tolerance(a, s.value, scale, options_.atol, options_.rtol, floats_[i])) return Verdict::Right;
   if (error > 2 * s.doubt) return Verdict::Wrong;
   // As close as can be measured, and that is three digits.
   return s.doubt <= 1e-3 * std::max(std::abs(a), std::abs(s.value)) ? Verdict::Right : Verdict::Untrusted;
@@ -256,7 +263,7 @@ int64_t Comparison::hunt(size_t i, size_t row, std::vector<int64_t> elements, st
     std::vector<double> u_left(u.begin(), u.begin() + half);
     Line line(subject_.x[i], left, u_left);
     const Slope s = measure(line, true)[row];
-    if (judge(along(i, row, left, u_left), s, scale) == Verdict::Wrong) {
+    if (judge(i, along(i, row, left, u_left), s, scale) == Verdict::Wrong) {
       elements = std::move(left);
       u = std::move(u_left);
     } else {
@@ -313,11 +320,13 @@ void Comparison::compare(size_t i) {
         if (std::isfinite(p.slopes[r].value)) scale = std::max(scale, std::abs(p.slopes[r].value));
       }
 
+  scales_.push_back(scale);
+
   const auto judge_probe = [&](Probe& p) {
     // Nothing is called wrong by two steps alone: noisy ones may agree by chance.
     bool all_right = true;
     for (size_t r = 0; r < rows; r++)
-      all_right = all_right && judge(along(i, r, p.elements, p.u), p.slopes[r], scale) == Verdict::Right;
+      all_right = all_right && judge(i, along(i, r, p.elements, p.u), p.slopes[r], scale) == Verdict::Right;
     if (!all_right) {
       Line line(x, p.elements, p.u);
       p.slopes = measure(line, true);
@@ -326,7 +335,7 @@ void Comparison::compare(size_t i) {
       const double a = along(i, r, p.elements, p.u);
       const Slope& s = p.slopes[r];
       in.elements.push_back(
-          {static_cast<int64_t>(r), p.input, a, s.value, s.doubt, s.kink, judge(a, s, scale)});
+          {static_cast<int64_t>(r), p.input, a, s.value, s.doubt, s.kink, judge(i, a, s, scale)});
     }
   };
   for (Probe& p : probes) judge_probe(p);
@@ -345,14 +354,40 @@ void Comparison::compare(size_t i) {
 }
 
 void Comparison::explain_findings() {
-  Evidence evidence{{}, y_shape_, y_, options_.sizes, options_.atol, options_.rtol};
-  for (size_t i = 0; i < subject_.x.size(); i++) {
+  const size_t inputs = report_.inputs.size();
+  Evidence evidence{{}, y_shape_, options_.sizes, {}, options_.atol, options_.rtol};
+  for (size_t r = 0; r < start_.size(); r++) {
+    std::vector<double> seed(y_.size(), 0.0);
+    seed[projections_.empty() ? r : 0] = 1;
+    evidence.seeds.push_back(tensor(projections_.empty() ? seed : projections_[r], y_shape_, kFloat64));
+  }
+  for (size_t i = 0; i < inputs; i++) {
     const GradcheckInput& in = report_.inputs[i];
     std::vector<double> numeric(analytic_[i].size(), kNaN);
     for (const GradcheckElement& e : in.elements)
       if (e.input >= 0 && e.verdict != Verdict::Untrusted)
         numeric[static_cast<size_t>(e.output * in.shape.numel() + e.input)] = e.numeric;
-    evidence.inputs.push_back({&in, subject_.x[i].to_vector(), analytic_[i], std::move(numeric)});
+    evidence.inputs.push_back({&in, subject_.x[i].to_vector(), analytic_[i], std::move(numeric), scales_[i],
+                               in.count(Verdict::Wrong) == 0, floats_[i]});
+  }
+  // By the numbers alone where they tell, else by the graph, else at least where it is wrong.
+  std::vector<std::optional<Diagnosis>> mistakes(inputs);
+  std::vector<bool> open(inputs);
+  for (size_t i = 0; i < inputs; i++) {
+    if (evidence.inputs[i].right || not_linear_[i]) continue;
+    mistakes[i] = diagnose(evidence, i);
+    open[i] = !mistakes[i];
+  }
+  if (subject_.order == 1 && std::find(open.begin(), open.end(), true) != open.end()) {
+    auto found = find_mistakes(subject_, evidence, open);
+    for (size_t i = 0; i < inputs; i++)
+      if (open[i]) {
+        const Diagnosis place = describe(evidence, i);
+        if (found[i] && found[i]->kind == Finding::WrongRule && place.kind != Finding::Unknown)
+          mistakes[i] = {place.kind, place.text + ": " + found[i]->text, found[i]->mismatch};
+        else
+          mistakes[i] = found[i] ? *found[i] : place;
+      }
   }
   const auto is_zero = [&](const GradcheckElement& e) {
     return std::max(std::abs(e.analytic), std::abs(e.numeric)) <=
@@ -365,7 +400,7 @@ void Comparison::explain_findings() {
     if (not_linear_[i]) {
       in.diagnosis = {Finding::NotLinear, not_linear_[i]};
     } else if (wrong > 0) {
-      in.diagnosis = diagnose(evidence, i);
+      in.diagnosis = mistakes[i] ? *mistakes[i] : describe(evidence, i);
     } else if (std::all_of(in.elements.begin(), in.elements.end(), is_zero)) {
       in.diagnosis = {Finding::Zero, "the gradient is zero everywhere: little was shown"};
     } else if (untrusted > 0) {

@@ -10,6 +10,7 @@ struct Subject {
   std::vector<std::string> names;
   Tensors claims = {};  // instead of autograd's gradients
   int order = 1;
+  std::function<Tensor()> previous = {};  // f at the parameters of the step before, if they are known
 };
 
 /// Compares the gradients of a subject with central differences, at order 1.

@@ -1,18 +1,13 @@
 #include <gradus/autograd/check/diagnose.h>
 
 #include <cmath>
-#include <functional>
-#include <limits>
-#include <optional>
 #include <set>
 
 namespace gradus::detail {
 namespace {
 
 using Verdict = GradcheckElement::Verdict;
-using Correction = std::function<double(size_t row, size_t element)>;
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+using Correction = Evidence::Correction;
 
 /// "the rows of x", "dim 2 of x"
 std::string dim_of(const std::string& name, int dim, int rank) {
@@ -21,27 +16,6 @@ std::string dim_of(const std::string& name, int dim, int rank) {
   return fmt::format("dim {} of {}", dim, name);
 }
 
-/// The derivatives that students mix up, as functions of some quantity u.
-struct Derivative {
-  const char* formula;
-  const char* what;
-  double (*at)(double u);
-};
-constexpr Derivative kDerivatives[] = {
-    {"1", "nothing", [](double) { return 1.0; }},
-    {"u", "the factor u", [](double u) { return u; }},
-    {"1 - u²", "the derivative of tanh at its output", [](double u) { return 1 - u * u; }},
-    {"u (1 - u)", "the derivative of the sigmoid at its output", [](double u) { return u * (1 - u); }},
-    {"[u > 0]", "the derivative of relu", [](double u) { return u > 0 ? 1.0 : 0.0; }},
-    {"2 u", "the derivative of the square", [](double u) { return 2 * u; }},
-    {"3 u²", "the derivative of the cube", [](double u) { return 3 * u * u; }},
-    {"1 / u", "the derivative of the logarithm", [](double u) { return 1 / u; }},
-    {"1 / (1 + u)", "the derivative of log1p", [](double u) { return 1 / (1 + u); }},
-    {"e^u", "the derivative of exp", [](double u) { return std::exp(u); }},
-    {"cos u", "the derivative of the sine", [](double u) { return std::cos(u); }},
-    {"sin u", "the sine", [](double u) { return std::sin(u); }},
-};
-
 class Examination {
  public:
   Examination(const Evidence& all, size_t i) : all_(all), i_(i), me_(all.inputs[i]), in_(*me_.checked) {
@@ -49,44 +23,32 @@ class Examination {
     for (const GradcheckElement& e : in_.elements) {
       if (e.verdict == Verdict::Untrusted || e.input < 0) continue;
       elements_.push_back(&e);
-      scale_ = std::max({scale_, std::abs(e.analytic), std::abs(e.numeric)});
       largest_analytic_ = std::max(largest_analytic_, std::abs(e.analytic));
       largest_numeric_ = std::max(largest_numeric_, std::abs(e.numeric));
     }
   }
 
-  Diagnosis run() {
-    using Test = std::optional<Diagnosis> (Examination::*)();
-    constexpr Test tests[] = {&Examination::zero,       &Examination::factor,
-                              &Examination::transposed, &Examination::swapped,
-                              &Examination::derivative, &Examination::weight_decay,
-                              &Examination::localised,  &Examination::one_row_of_result};
-    if (!elements_.empty())
-      for (Test test : tests)
-        if (auto d = (this->*test)()) return *d;
-    return unknown();
+  std::optional<Diagnosis> by_numbers() {
+    return first({&Examination::zero, &Examination::factor, &Examination::transposed, &Examination::swapped,
+                  &Examination::weight_decay});
+  }
+  Diagnosis by_place() {
+    const auto d = first({&Examination::one_row_of_result, &Examination::localised});
+    return d ? *d : unknown();
   }
 
  private:
-  double negligible() const { return all_.atol * std::min(1.0, scale_) + kRounding; }
-  bool near(double a, const GradcheckElement& e) const {
-    return std::abs(a - e.numeric) <= 4 * (tolerance(a, e.numeric, scale_, all_.atol, all_.rtol) + e.doubt);
+  using Test = std::optional<Diagnosis> (Examination::*)();
+  std::optional<Diagnosis> first(std::initializer_list<Test> tests) {
+    if (!elements_.empty())
+      for (Test test : tests)
+        if (auto d = (this->*test)()) return d;
+    return {};
   }
-  /// How well c explains what was measured; nothing where it does not, at any one element.
-  std::optional<double> explains(const Correction& c) const {
-    double difference = 0, cs = 0, ns = 0;
-    for (const GradcheckElement* e : elements_) {
-      const double a = c(static_cast<size_t>(e->output), static_cast<size_t>(e->input));
-      if (!near(a, *e)) return {};
-      difference += (a - e->numeric) * (a - e->numeric);
-      cs += a * a;
-      ns += e->numeric * e->numeric;
-    }
-    const double mismatch = cs + ns == 0 ? 0 : std::sqrt(difference) / (std::sqrt(cs) + std::sqrt(ns));
-    if (mismatch > 1e-3) return {};
-    return mismatch;
-  }
+
+  double negligible() const { return all_.atol * std::min(1.0, me_.scale) + kRounding; }
   double analytic(size_t row, size_t element) const { return me_.analytic[row * n_ + element]; }
+  std::optional<double> explains(const Correction& c) const { return all_.explains(c, me_); }
   std::optional<Diagnosis> found(Finding kind, const Correction& c,
                                  const std::function<std::string()>& text) const {
     const auto mismatch = explains(c);
@@ -188,8 +150,9 @@ class Examination {
       bool same = true;
       for (const GradcheckElement* e : elements_) {
         const double n = other.numeric[static_cast<size_t>(e->output) * n_ + static_cast<size_t>(e->input)];
-        same = same && std::abs(n - e->analytic) <=
-                           4 * (tolerance(n, e->analytic, scale_, all_.atol, all_.rtol) + e->doubt);
+        same = same &&
+               std::abs(n - e->analytic) <=
+                   4 * (tolerance(n, e->analytic, me_.scale, all_.atol, all_.rtol, me_.floats) + e->doubt);
       }
       if (!same) continue;
       const bool both = explains([&](size_t r, size_t j) { return other.analytic[r * n_ + j]; }).has_value();
@@ -199,107 +162,6 @@ class Examination {
                             : fmt::format("this is the gradient of {}", other.checked->name),
                        both ? 0.0 : 1.0};
     }
-    return {};
-  }
-
-  /// numeric / analytic of each element, the same in every row; NaN where both are 0. Nothing if rows differ.
-  std::optional<std::vector<double>> ratios() const {
-    std::vector<double> ratio(n_, kNaN);
-    for (const GradcheckElement* e : elements_) {
-      if (std::abs(e->analytic) <= negligible()) {
-        if (!near(0, *e)) return {};
-        continue;
-      }
-      double& r = ratio[static_cast<size_t>(e->input)];
-      if (std::isnan(r))
-        r = e->numeric / e->analytic;
-      else if (!near(r * e->analytic, *e))
-        return {};
-    }
-    return ratio;
-  }
-
-  std::optional<Diagnosis> derivative() {
-    const auto ratio = ratios();
-    if (!ratio) return {};
-    std::vector<size_t> at;
-    for (size_t j = 0; j < n_; j++)
-      if (!std::isnan((*ratio)[j])) at.push_back(j);
-    if (at.size() < 3) return {};
-
-    struct Quantity {
-      std::string name;
-      std::vector<double> u;
-    };
-    std::vector<Quantity> quantities;
-    const auto quantity = [&](std::string name, const std::vector<double>& x, double (*f)(double)) {
-      std::vector<double> u;
-      for (double v : x) u.push_back(f(v));
-      quantities.push_back({std::move(name), std::move(u)});
-    };
-    const auto itself = [](double v) { return v; };
-    // Of the input itself first, then the others of its shape.
-    for (size_t k = 0; k < all_.inputs.size(); k++) {
-      const Evidence::Input& other = all_.inputs[k == 0 ? i_ : k <= i_ ? k - 1 : k];
-      if (other.checked->shape != in_.shape) continue;
-      const std::string& name = other.checked->name;
-      quantity(name, other.values, itself);
-      quantity(fmt::format("tanh({})", name), other.values, [](double v) { return std::tanh(v); });
-      quantity(fmt::format("sigmoid({})", name), other.values,
-               [](double v) { return 1 / (1 + std::exp(-v)); });
-    }
-    if (all_.result_shape == in_.shape) quantity("the result", all_.result, itself);
-
-    const auto fits = [&](const Derivative& above, const Quantity& u, const Derivative& below,
-                          const Quantity& v) {
-      double low = std::numeric_limits<double>::infinity(), high = -low;
-      for (size_t j : at) {
-        const double r = above.at(u.u[j]) / below.at(v.u[j]);
-        if (!std::isfinite(r)) return false;
-        low = std::min(low, r);
-        high = std::max(high, r);
-      }
-      if (high - low <= 1e-3 * std::max(std::abs(high), std::abs(low)))
-        return false;  // no better than a constant
-      return explains(
-                 [&](size_t row, size_t j) { return analytic(row, j) * above.at(u.u[j]) / below.at(v.u[j]); })
-          .has_value();
-    };
-    const auto report = [&](const Derivative& above, const Quantity& u, const Derivative& below,
-                            const Quantity& v, const std::string& text) {
-      return found(
-          Finding::Derivative,
-          [&](size_t row, size_t j) { return analytic(row, j) * above.at(u.u[j]) / below.at(v.u[j]); },
-          [&] { return text; });
-    };
-    const Derivative& one = kDerivatives[0];
-    for (const Quantity& u : quantities)
-      for (const Derivative& d : kDerivatives) {
-        if (fits(d, u, one, u))
-          return report(
-              d, u, one, u,
-              fmt::format("numeric / gradient = {} with u = {}: {} is missing", d.formula, u.name, d.what));
-        if (fits(one, u, d, u))
-          return report(one, u, d, u,
-                        fmt::format("numeric / gradient = 1 / ({}) with u = {}: {} should not be in it",
-                                    d.formula, u.name, d.what));
-      }
-    for (const Quantity& u : quantities)
-      for (const Derivative& right : kDerivatives)
-        for (const Derivative& wrong : kDerivatives)
-          if (&right != &wrong && fits(right, u, wrong, u))
-            return report(
-                right, u, wrong, u,
-                fmt::format(
-                    "numeric / gradient = ({}) / ({}) with u = {}: the gradient holds {} where {} belongs",
-                    right.formula, wrong.formula, u.name, wrong.what, right.what));
-    for (const Quantity& u : quantities)
-      for (const Quantity& v : quantities)
-        for (const Derivative& d : kDerivatives)
-          if (&u != &v && fits(d, u, d, v))
-            return report(d, u, d, v,
-                          fmt::format("{}, {}, is taken at u = {} instead of u = {}", d.what, d.formula,
-                                      v.name, u.name));
     return {};
   }
 
@@ -391,11 +253,33 @@ class Examination {
   const GradcheckInput& in_;
   size_t n_;
   std::vector<const GradcheckElement*> elements_;  // that can be trusted
-  double scale_ = 0, largest_analytic_ = 0, largest_numeric_ = 0;
+  double largest_analytic_ = 0, largest_numeric_ = 0;
 };
 
 }  // namespace
 
-Diagnosis diagnose(const Evidence& evidence, size_t i) { return Examination(evidence, i).run(); }
+bool Evidence::agrees(double a, const GradcheckElement& e, const Input& in) const {
+  return std::abs(a - e.numeric) <= 4 * (tolerance(a, e.numeric, in.scale, atol, rtol, in.floats) + e.doubt);
+}
+
+std::optional<double> Evidence::explains(const Correction& c, const Input& in) const {
+  double difference = 0, cs = 0, ns = 0;
+  for (const GradcheckElement& e : in.checked->elements) {
+    if (e.verdict == Verdict::Untrusted || e.input < 0) continue;
+    const double a = c(static_cast<size_t>(e.output), static_cast<size_t>(e.input));
+    if (!agrees(a, e, in)) return {};
+    difference += (a - e.numeric) * (a - e.numeric);
+    cs += a * a;
+    ns += e.numeric * e.numeric;
+  }
+  const double mismatch = cs + ns == 0 ? 0 : std::sqrt(difference) / (std::sqrt(cs) + std::sqrt(ns));
+  if (!(mismatch <= 1e-3)) return {};
+  return mismatch;
+}
+
+std::optional<Diagnosis> diagnose(const Evidence& evidence, size_t i) {
+  return Examination(evidence, i).by_numbers();
+}
+Diagnosis describe(const Evidence& evidence, size_t i) { return Examination(evidence, i).by_place(); }
 
 }  // namespace gradus::detail

@@ -115,41 +115,51 @@ Point point_at(const char* op, const std::function<Tensor(const Tensors&)>& f, c
   return p;
 }
 
-/// A claim of another shape than its input's, read in the ways in which that comes about.
-GradcheckReport check_misshapen(Subject one, const GradcheckOptions& options) {
-  const Tensor g = one.claims[0];
-  const Shape shape = one.x[0].shape();
-  const std::string shapes = fmt::format("of shape {} for {} of shape {}", g.shape(), one.names[0], shape);
+/// A claim for input k of another shape, read in the ways in which that comes about. `all` has every input
+/// that is claimed for.
+GradcheckReport check_misshapen(const Subject& all, const Tensor& g, size_t k,
+                                const GradcheckOptions& options) {
+  const Shape shape = all.x[k].shape();
+  const std::string shapes = fmt::format("of shape {} for {} of shape {}", g.shape(), all.names[k], shape);
   struct Reading {
     Finding kind;
-    const char* what;
+    std::string what;
     Tensor g;
+    size_t input;  // whose gradient it may be
   };
   std::vector<Reading> readings;
-  if (g.dim() == 2 && g.t().shape() == shape) readings.push_back({Finding::Transposed, "transposed", g.t()});
+  if (g.dim() == 2 && g.t().shape() == shape)
+    readings.push_back({Finding::Transposed, "transposed", g.t(), k});
   if (broadcastable(shape, g.shape()) && g.numel() > shape.numel()) {
     const Tensor sum = sum_to(g, shape);
     const double terms = static_cast<double>(g.numel()) / static_cast<double>(shape.numel());
-    readings.push_back({Finding::MissingSum, "not summed over the dims along which it was broadcast", sum});
     readings.push_back(
-        {Finding::MissingSum, "not averaged over the dims along which it was broadcast", sum / terms});
+        {Finding::MissingSum, "not summed over the dims along which it was broadcast", sum, k});
+    readings.push_back(
+        {Finding::MissingSum, "not averaged over the dims along which it was broadcast", sum / terms, k});
   }
   if (g.numel() == shape.numel())
-    readings.push_back({Finding::Shape, "right but for the shape", g.reshape(shape)});
+    readings.push_back({Finding::Shape, "right but for the shape", g.reshape(shape), k});
+  for (size_t other = 0; other < all.x.size(); other++)
+    if (other != k && all.x[other].shape() == g.shape())
+      readings.push_back({Finding::Swapped, "this is the gradient of " + all.names[other], g, other});
   for (const Reading& r : readings) {
-    one.claims = {r.g};
-    GradcheckReport report = detail::compare(one, options);
+    GradcheckReport report = detail::compare({all.f, {all.x[r.input]}, {all.names[r.input]}, {r.g}}, options);
     if (!report.reason.empty()) return report;
     GradcheckInput& in = report.inputs[0];
     if (!in.ok()) continue;
-    in.diagnosis = {r.kind,
-                    fmt::format("{}: {}; corrected, it matches to {:.1e}", r.what, shapes, in.error()),
+    in.diagnosis = {r.kind, fmt::format("{}: {}; read so, it matches to {:.1e}", r.what, shapes, in.error()),
                     in.error()};
+    if (r.input != k) {
+      in.name = all.names[k];
+      in.shape = shape;
+      in.elements.clear();  // they are the other's
+    }
     return report;
   }
   GradcheckReport report;
   GradcheckInput& in = report.inputs.emplace_back();
-  in.name = one.names[0];
+  in.name = all.names[k];
   in.shape = shape;
   in.diagnosis = {Finding::Shape, shapes};
   return report;
@@ -213,6 +223,15 @@ GradcheckReport check_gradient(const std::function<Tensor(const Tensors&)>& f, c
     if (claimed(i) && (!inputs[i].defined() || !is_floating(inputs[i].dtype())))
       fail<DtypeError>("check_gradient: {} has a claimed gradient but is not floating", names[i]);
   Subject subject = point_at("check_gradient", f, inputs, names, claimed).subject;
+  if (!options.previous.empty()) {
+    if (options.previous.size() != inputs.size())
+      fail("check_gradient: {} previous inputs for {} inputs", options.previous.size(), inputs.size());
+    for (size_t i = 0; i < inputs.size(); i++)
+      if (claimed(i) && (!options.previous[i].defined() || options.previous[i].shape() != inputs[i].shape()))
+        fail<ShapeError>("check_gradient: the previous {} does not have the shape {} of {}", names[i],
+                         inputs[i].shape(), names[i]);
+    subject.previous = point_at("check_gradient", f, options.previous, names, claimed).subject.f;
+  }
 
   Subject fitting = subject;
   fitting.x.clear();
@@ -233,8 +252,7 @@ GradcheckReport check_gradient(const std::function<Tensor(const Tensors&)>& f, c
   if (!fitting.x.empty() || claims.empty()) report = detail::compare(fitting, options);
   for (size_t k = 0; k < claims.size() && report.reason.empty(); k++) {
     if (fits[k]) continue;
-    GradcheckReport one =
-        check_misshapen({subject.f, {subject.x[k]}, {subject.names[k]}, {claims[k]}}, options);
+    GradcheckReport one = check_misshapen(subject, claims[k], k, options);
     report.reason = one.reason;
     report.inputs.insert(report.inputs.begin() + static_cast<std::ptrdiff_t>(k), one.inputs.begin(),
                          one.inputs.end());

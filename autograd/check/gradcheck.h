@@ -24,6 +24,9 @@ struct GradcheckOptions {
   std::vector<std::string> names = {};
   /// Sizes of the problem, for the diagnosis: {{"samples", 209}}.
   std::vector<std::pair<std::string, int64_t>> sizes = {};
+  /// check_gradient: the inputs as they were a step before, for the diagnosis: a gradient may have been made
+  /// with what was computed from them.
+  Tensors previous = {};
   /// Of the random projections.
   uint64_t seed = 0;
 };
@@ -43,8 +46,12 @@ GradcheckReport gradcheck(const std::function<Tensor(const Tensors&)>& f, const 
 GradcheckReport gradcheck(const std::function<Tensor()>& loss, const NamedTensors& parameters,
                           const GradcheckOptions& options = {});
 
-/// Compares gradients that somebody claims for f, of one element, with central differences; autograd is not
-/// used. An undefined claim is not checked.
+/// Compares gradients that somebody claims for f, of one element, with central differences. An undefined
+/// claim is not checked. Claims in float32 are held to its precision.
+///
+/// Central differences alone decide what is wrong. What is wrong with it, the diagnosis looks for in the
+/// graph of f: it runs the backward pass again with one thing done differently, and names what gives the
+/// claimed gradient.
 GradcheckReport check_gradient(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs,
                                const Tensors& claimed_gradients, const GradcheckOptions& options = {});
 

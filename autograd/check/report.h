@@ -14,27 +14,37 @@ Shape unravel(int64_t k, const Shape& shape);
 
 /// What a gradient check found out about one input. From Sign on, the gradient is wrong.
 enum class Finding {
-  None,            // right everywhere
-  Zero,            // right, but zero everywhere: little was shown
-  Kink,            // right where it could be told; elsewhere f has a kink or a jump
-  Noise,           // right where it could be told; elsewhere f is too noisy to difference, as in float32
-  Sign,            // the sign is flipped
-  Factor,          // a constant factor that is no size of the problem
-  Size,            // a constant factor that is one: a division by it too much, or missing
-  Transposed,      // the transpose of the right gradient
-  MissingSum,      // not summed over a dim along which the input was broadcast
-  Shape,           // of another shape than its input
-  Derivative,      // an elementwise factor: a derivative is missing, another's, or taken at the wrong place
-  WeightDecay,     // off by a multiple of the input itself
-  Swapped,         // the gradient of another input
-  NotConnected,    // zero, where f depends on the input
-  NotUsed,         // not zero, where f does not depend on the input
-  NotLinear,       // a rule does not pass the incoming gradient on, as a factor
-  HigherOrder,     // right at order 1, wrong at a higher one
-  OneElement,      // wrong at a single element
-  OneRow,          // wrong at a single index of a dim
-  BackwardFailed,  // the backward pass threw
-  Unknown,         // wrong, in no way known here
+  None,               // right everywhere
+  Zero,               // right, but zero everywhere: little was shown
+  Kink,               // right where it could be told; elsewhere f has a kink or a jump
+  Noise,              // right where it could be told; elsewhere f is too noisy to difference, as in float32
+  Sign,               // the sign is flipped, of all of it or of one term
+  Factor,             // a constant factor that is no size of the problem
+  Size,               // a constant factor that is one: a division by it too much, or missing
+  ElementwiseFactor,  // some value of the computation is a factor too much, or missing
+  Transposed,         // the transpose of the right gradient, or made with the transpose of a matrix
+  MissingSum,         // not summed over a dim along which the input was broadcast
+  OneSample,          // only one term of a sum over samples counts
+  Shape,              // of another shape than its input
+  MissingDerivative,  // the derivative of an op, often an activation, is missing
+  OtherDerivative,    // another function's derivative stands in its place
+  WrongPlace,         // the derivative is taken at the output instead of the input, or the other way round
+  WrongRule,          // an op's rule is not the derivative of what it computes, nor any known here
+  SkippedLayer,       // what the gradient must go through is left out
+  WrongLayer,         // made with the gradient of another layer
+  WrongOperand,       // a product with another value than the one of the forward pass
+  MissingPath,        // several gradients meet, and one of them is not added
+  Stale,              // made with the values of the step before
+  WeightDecay,        // off by a multiple of the input itself
+  Swapped,            // the gradient of another input, or of the other operand
+  NotConnected,       // zero, where f depends on the input
+  NotUsed,            // not zero, where f does not depend on the input
+  NotLinear,          // a rule does not pass the incoming gradient on, as a factor
+  HigherOrder,        // right at order 1, wrong at a higher one
+  OneElement,         // wrong at a single element
+  OneRow,             // wrong at a single index of a dim
+  BackwardFailed,     // the backward pass threw
+  Unknown,            // wrong, in no way known here
 };
 /// "Sign", "Factor" …
 const char* name_of(Finding f);

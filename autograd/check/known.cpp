@@ -1,0 +1,51 @@
+#include <gradus/autograd/check/known.h>
+#include <gradus/autograd/ops/pointwise.h>
+
+namespace gradus::detail {
+namespace {
+
+template <class F, int I>
+Tensor derivative_at(std::span<const Tensor> x, const Tensor& y) {
+  if constexpr (passes_gradient<F, I>) {
+    return ones_like(y);
+  } else {
+    const auto& table = kernels::pointwise_kernels<F>();
+    const Kernel kernel{F::name, sizeof(F), table.f32[1 + I], table.f64[1 + I]};
+    const F f;
+    const Tensor g = ones_like(y);
+    std::vector<const Tensor*> operands;
+    for (const Tensor& operand : x) operands.push_back(&operand);
+    operands.insert(operands.end(), {&y, &g});
+    return run_rows<arity<F> + 2>(kernel, &f, y.dtype(), operands.data());
+  }
+}
+
+template <class F, int I, int... K>
+KnownFormula::Derivative derivative(std::integer_sequence<int, K...>) {
+  const Symbol names[] = {operand_name(K, sizeof...(K))...};
+  return {F{}.vjp(In<I>{}, names[K]..., Symbol("y"), Symbol(1)).text(), deduce<F, I>(), derivative_at<F, I>};
+}
+
+template <class F, int... K>
+void add(std::vector<KnownFormula>& all, std::integer_sequence<int, K...> inputs) {
+  if constexpr (!(zero_gradient<F, K> || ...))
+    all.push_back({F::name,
+                   [](std::span<const Tensor> x) { return Pointwise<F>{}.value(x[K]...); },
+                   {derivative<F, K>(inputs)...}});
+}
+
+template <class... F>
+std::vector<KnownFormula> known(formulas::List<F...>) {
+  std::vector<KnownFormula> all;
+  (add<F>(all, std::make_integer_sequence<int, arity<F>>{}), ...);
+  return all;
+}
+
+}  // namespace
+
+const std::vector<KnownFormula>& known_formulas() {
+  static const std::vector<KnownFormula> all = known(formulas::All{});
+  return all;
+}
+
+}  // namespace gradus::detail

@@ -1,0 +1,22 @@
+#pragma once
+#include <gradus/autograd/core/tensor.h>
+#include <gradus/autograd/kernels/probe.h>
+
+namespace gradus::detail {
+
+/// A pointwise formula of the library as a diagnosis uses it: at any place, not only where it was recorded.
+struct KnownFormula {
+  struct Derivative {
+    std::string text;  // "(1 - y) (1 + y)"
+    Needs reads;
+    Tensor (*at)(std::span<const Tensor> x, const Tensor& y);
+  };
+  const char* name;
+  Tensor (*value)(std::span<const Tensor> x);
+  std::vector<Derivative> derivatives;  // by each input
+};
+
+/// All formulas (kernels/formulas.h) that have a derivative, with their default attributes.
+const std::vector<KnownFormula>& known_formulas();
+
+}  // namespace gradus::detail
