@@ -13,7 +13,7 @@ namespace {
 
 void list_lessons() {
   for (const Lesson* lesson : lessons())
-    fmt::print("{:>3}  {:<16} {}\n", lesson->place, lesson->name, lesson->title);
+    fmt::print("{:>3}  {:<18}  {}\n", lesson->place, lesson->name, lesson->title);
   fmt::print("\n`gradus lesson NAME` plays one.\n");
 }
 

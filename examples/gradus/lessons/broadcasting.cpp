@@ -23,10 +23,8 @@ void broadcasting(Board& board) {
   board.step("Every copy has a gradient; b has their sum");
   board.say(
       "Make the copies by hand, as a matrix B [3, 2], and take some loss, L = Σ z²/2, for which dL/dz = z. "
-      "Each "
-      "element of B is used once, so dL/dB = z, as large as z. But the three rows of B are one b. A change "
-      "of b "
-      "changes all of them, L follows along three ways, and where ways meet, gradients add.");
+      "Each element of B is used once, so dL/dB = z, as large as z. But the three rows of B are one b. A "
+      "change of b changes all of them, L follows along three ways, and where ways meet, gradients add.");
   const Tensor copies = b.detach().expand({3, 2}).clone().requires_grad_();
   (square(product + copies) / 2).sum().backward();
   (square(z) / 2).sum().backward();
@@ -35,16 +33,13 @@ void broadcasting(Board& board) {
   board.compare({{"dL/db", copies.grad().sum({0}), b.grad()}});
   board.say(
       "A gradient always has the shape of what it belongs to. If b is [2], then dL/db is [2], and what "
-      "stands in "
-      "between is the sum over the dim along which b was copied.");
+      "stands in between is the sum over the dim along which b was copied.");
 
   board.step("The tutorials' line for it");
   board.say(
       "The tutorials keep samples in columns, so b is [n, 1] and is copied along axis 1. Their line is db = "
-      "1/m "
-      "np.sum(dZ, axis=1, keepdims=True): the sum undoes the copying, keepdims keeps the shape [n, 1], and "
-      "1/m "
-      "comes from the cost, which is a mean over the samples.");
+      "1/m np.sum(dZ, axis=1, keepdims=True): the sum undoes the copying, keepdims keeps the shape [n, 1], "
+      "and 1/m comes from the cost, which is a mean over the samples.");
   board.say("What if the sum is forgotten? Claim dZ itself as the gradient of b, and let it be checked:");
   const auto f = [&](const Tensor& bias) { return (square(product + bias) / 2).sum(); };
   const GradcheckReport report = check_gradient(f, {b}, {z.detach()}, {.names = {"b"}});
@@ -91,6 +86,12 @@ void broadcasting(Board& board) {
   }
   board.claim(!refusal.empty(), "binary_cross_entropy refuses");
   board.show(refusal);
+
+  board.step("To try");
+  board.say(
+      "Many networks scale and shift: y = γ x + β with x [m, n], γ [n], β [n]. Given dL/dy, what are dL/dγ "
+      "and dL/dβ, and what are their shapes? Let `gradus check` judge them with a function such as "
+      "sum((gamma * x + beta)^2).");
 }
 
 const Lesson lesson(5, "broadcasting", "Broadcasting, and why a bias gradient is a sum", broadcasting);

@@ -45,8 +45,8 @@ void chain_rule(Board& board) {
   board.step("Backward: multiply along the way");
   board.say(
       "The chain rule: if L follows v, and v follows u, then dL/du = dL/dv · dv/du. So start at the end, "
-      "where "
-      "dL/dL = 1, and walk against the arrows. At every node multiply what arrives by the local derivative.");
+      "where dL/dL = 1, and walk against the arrows. At every node multiply what arrives by the local "
+      "derivative.");
   const double dl_du = dl_dv * dv_du, dl_dc = dl_dv * dv_dc, dl_da = dl_du * du_da, dl_db = dl_du * du_db;
   board.table({{"gradient", "what arrives · local", "", "value"},
                {"dL/dv", "dL/dL · dL/dv", fmt::format("1 · {}", dl_dv), number(dl_dv)},
@@ -92,8 +92,8 @@ void chain_rule(Board& board) {
   board.claim(std::abs((after - l) / (dl_da * nudge) - 1) < 0.001, "the nudge changes L as promised");
   board.say(
       "Nearly. What is missing is the curvature of L, which a derivative does not see. The smaller the "
-      "nudge, "
-      "the better the promise. Checking gradients by nudging is what `gradus lesson numeric` is about.");
+      "nudge, the better the promise. Checking gradients by nudging is what `gradus lesson numeric` is "
+      "about.");
 
   board.step("When ways meet, gradients add");
   board.say(
@@ -105,6 +105,18 @@ void chain_rule(Board& board) {
   board.say(
       "Multiply along a way, add where ways meet: that is all of backpropagation. A network with a million "
       "weights is a longer graph, and nothing else.");
+
+  board.step("To try");
+  board.say(
+      "Derive dL/da and dL/db of L = (a b + c)² a at the same point, by hand. Here a goes two ways. Then "
+      "write a text file, and let `gradus check` judge it:");
+  board.show(
+      "input a = 2\n"
+      "input b = -3\n"
+      "input c = 10\n"
+      "function (a * b + c)^2 * a\n"
+      "gradient a = …\n"
+      "gradient b = …");
 }
 
 const Lesson lesson(1, "chain-rule", "The chain rule on a graph of three nodes", chain_rule);

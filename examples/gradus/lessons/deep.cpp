@@ -41,18 +41,14 @@ void deep(Board& board) {
   board.step("L layers, one line");
   board.say(
       "The second tutorial builds networks of any depth. Every layer does the same, only the last one ends "
-      "in σ "
-      "instead of relu:");
+      "in σ instead of relu:");
   board.show(
       "Z_l = W_l A_(l-1) + b_l      A_0 = X\n"
       "A_l = relu(Z_l)              A_L = σ(Z_L)");
   board.say(
       "The tutorial's cats have 12288 inputs, and layers of 20, 7, 5 and 1. Here is a small one with the "
-      "same "
-      "parts: 2 inputs, layers of 5, 4, 3 and 1, the 400 points of the flower, after 1000 steps of training. "
-      "Forward, Z_l and A_l are "
-      "kept; "
-      "the tutorial calls them caches.");
+      "same parts: 2 inputs, layers of 5, 4, 3 and 1, the 400 points of the flower, after 1000 steps of "
+      "training. Forward, Z_l and A_l are kept; the tutorial calls them caches.");
   Tensors a = {x}, z;
   for (size_t l = 1; l <= layers; l++) {
     z.push_back(matmul(p.w[l - 1], a[l - 1]) + p.b[l - 1]);
@@ -99,8 +95,7 @@ void deep(Board& board) {
       "dZ_(l-1) = dA_(l-1) * [Z_(l-1) > 0]    needs Z_(l-1)");
   board.say(
       "[Z > 0] is the derivative of relu: 1 where z is positive, 0 elsewhere. relu is a gate, and the "
-      "gradient "
-      "passes exactly where the value passed. Layer 4 and its gate to layer 3:");
+      "gradient passes exactly where the value passed. Layer 4 and its gate to layer 3:");
   const Tensor da3 = matmul(p.w[3].t(), dz_end);
   const Tensor gate = (z[2] > 0).to(kFloat64);
   board.matrix("dA_3", da3);
@@ -125,14 +120,12 @@ void deep(Board& board) {
                 "the tutorial's functions give the same");
   board.say(
       "A deeper network is not harder, only longer. What changes with depth is the size of what arrives at "
-      "the "
-      "first layer; `gradus lesson initialisation` is about that.");
+      "the first layer; `gradus lesson initialisation` is about that.");
 
   board.step("A trap: dA_L divides by zero");
   board.say(
       "Take a network that is very sure: z = 40. σ(40) is 1 - 4e-18, and in float64 that is 1. Then dA_L = "
-      "-(Y/1 - "
-      "(1 - Y)/0). Two ways to the same gradient:");
+      "-(Y/1 - (1 - Y)/0). Two ways to the same gradient:");
   const Tensor sure = tensor({40.}, kFloat64);
   rows = {{"y", "A_L", "dA_L", "dA_L * A_L (1 - A_L)", "A_L - Y", "by Gradus, of z"}};
   for (const double label : {1., 0.}) {
@@ -149,9 +142,13 @@ void deep(Board& board) {
   board.table(rows);
   board.say(
       "0/0 and infinity times 0 are NaN, and one NaN in the mean is a NaN in every weight. Cancel on paper "
-      "what "
-      "cancels, and compute A_L - Y. In Gradus the loss takes z itself: binary_cross_entropy_with_logits(z, "
-      "y).");
+      "what cancels, and compute A_L - Y. In Gradus the loss takes z itself: "
+      "binary_cross_entropy_with_logits(z, y).");
+
+  board.step("To try");
+  board.say(
+      "relu's gate asks whether Z_l > 0. Would A_l > 0 do as well, so that Z_l need not be kept? And for σ, "
+      "and for tanh: which of Z and A does each derivative need?");
 }
 
 const Lesson lesson(4, "deep", "The second tutorial's backward pass through L layers", deep);

@@ -62,8 +62,7 @@ void initialisation(Board& board) {
   board.step("Why not zero?");
   board.say(
       "A network 2 -> 4 tanh -> 1 on the flower. Let all weights be 0. Then A1 = 0, so dW2 = dZ2 A1ᵀ = 0. "
-      "And W2 = 0, "
-      "so dZ1 = W2ᵀ dZ2 * … = 0, and dW1 = 0. Only the last bias has a gradient:");
+      "And W2 = 0, so dZ1 = W2ᵀ dZ2 * … = 0, and dW1 = 0. Only the last bias has a gradient:");
   const auto gradients = [&](double w1, double w2) {
     const Tensors p = {full({4, 2}, w1, kFloat64).requires_grad_(), zeros({4}, kFloat64).requires_grad_(),
                        full({1, 4}, w2, kFloat64).requires_grad_(), zeros({1}, kFloat64).requires_grad_()};
@@ -86,8 +85,7 @@ void initialisation(Board& board) {
               "equal units have equal gradients");
   board.say(
       "All rows are equal. Units that start equal get equal gradients, stay equal for ever, and four of them "
-      "are "
-      "worth one. Random numbers break the symmetry. That is all they are for.");
+      "are worth one. Random numbers break the symmetry. That is all they are for.");
 
   board.step("Why 0.01?");
   board.say(
@@ -111,24 +109,18 @@ void initialisation(Board& board) {
               "only the largest factor is harmful in the long run");
   board.say(
       "0.01 keeps tanh in its middle, where it is steep, and the first guess near 1/2 for every point: the "
-      "cost "
-      "starts at ln 2 = {:.4f}. 100 saturates nearly every unit, begins with loud and wrong opinions, and is "
-      "still "
-      "the worst after 3000 steps. In between, a network as small as this one forgives much. So 0.01 is not "
-      "the one "
-      "right number, it is a start that does no harm. Its price is a little patience: dZ1 = W2ᵀ dZ2 carries "
-      "W2 as a "
-      "factor, so |dW1| is small at first.",
+      "cost starts at ln 2 = {:.4f}. 100 saturates nearly every unit, begins with loud and wrong opinions, "
+      "and is still the worst after 3000 steps. In between, a network as small as this one forgives much. So "
+      "0.01 is not the one right number, it is a start that does no harm. Its price is a little patience: "
+      "dZ1 = W2ᵀ dZ2 carries W2 as a factor, so |dW1| is small at first.",
       std::log(2));
 
   board.step("Why divide by √n in a deep network?");
   board.say(
       "z = Σ w a has n terms. If the w are independent with mean 0, the variances add: Var z = n · Var w · "
-      "mean(a²). "
-      "relu halves the mean square: mean(relu(z)²) = Var z / 2. So from layer to layer the variance is "
-      "multiplied "
-      "by n Var w / 2. The factor for the deviation is the root of that. Ten layers of 100 units: the "
-      "factor, and the measured deviation of z:");
+      "mean(a²). relu halves the mean square: mean(relu(z)²) = Var z / 2. So from layer to layer the "
+      "variance is multiplied by n Var w / 2. The factor for the deviation is the root of that. Ten layers "
+      "of 100 units: the factor, and the measured deviation of z:");
   const int64_t width = 100;
   const double n = static_cast<double>(width);
   const std::pair<const char*, double> scales[] = {
@@ -146,10 +138,8 @@ void initialisation(Board& board) {
   board.table(rows);
   board.say(
       "0.01, right for two layers, is nothing after ten; 1 is astronomic. The second tutorial divides by √n, "
-      "the "
-      "units before: a factor of √(1/2) a layer, which four layers bear well. The factor is exactly 1 with "
-      "√(2/n), "
-      "the initialisation of He and others for relu.");
+      "the units before: a factor of √(1/2) a layer, which four layers bear well. The factor is exactly 1 "
+      "with √(2/n), the initialisation of He and others for relu.");
 
   board.step("And backward?");
   board.say(
@@ -165,8 +155,13 @@ void initialisation(Board& board) {
   board.claim(found[3].backward[0] > 0.3 && found[3].backward[0] < 3, "√(2/n) keeps the gradient's size");
   board.say(
       "Vanishing in the first row, exploding in the second. One scale keeps both directions alive, and it "
-      "follows "
-      "from counting terms.");
+      "follows from counting terms.");
+
+  board.step("To try");
+  board.say(
+      "The sum of n terms w a has the variance n Var w mean(a²), whatever the activation. What is the factor "
+      "for a linear layer, without relu? For tanh with small z, where tanh z ≈ z? Which scale would you "
+      "take?");
 }
 
 const Lesson lesson(7, "initialisation", "Initialisation: why 0.01, why divide by √n", initialisation);

@@ -26,8 +26,7 @@ void neuron(Board& board) {
   const double loss = -(y * std::log(a) + (1 - y) * std::log(1 - a));
   board.say(
       "The right answer is y = {}, so a should be near 1. The loss says how wrong it is: L = -(y ln a + (1 - "
-      "y) "
-      "ln(1 - a)), here -ln {} = {}. It would be 0 for a = 1.",
+      "y) ln(1 - a)), here -ln {} = {}. It would be 0 for a = 1.",
       y, number(a), number(loss));
 
   board.step("Backward through the loss and through σ");
@@ -41,8 +40,7 @@ void neuron(Board& board) {
   board.claim(std::abs(dl_dz - (a - y)) < 1e-15, "dL/dz is a - y");
   board.say(
       "The last two agree, and not by chance. Multiply out: -y (1 - a) + (1 - y) a = a - y. The a (1 - a) of "
-      "σ "
-      "cancels the denominators of the loss. So dL/dz is simply the error: what came out minus what should "
+      "σ cancels the denominators of the loss. So dL/dz is simply the error: what came out minus what should "
       "have. This line is dZ2 = A2 - Y in the tutorials.");
 
   board.step("To the weights: each gets its input's share");
@@ -60,8 +58,7 @@ void neuron(Board& board) {
   board.say(
       "Read it: the error is negative, a is too small. x0 is positive, so w0 must grow, and its gradient is "
       "negative. x1 is negative, so w1 must shrink. An input of 0 would leave its weight alone: it had no "
-      "part "
-      "in the mistake.");
+      "part in the mistake.");
 
   board.step("Learning: a step against the gradient, again and again");
   Tensor learnt_w = w, learnt_b = bias;
@@ -89,8 +86,7 @@ void neuron(Board& board) {
   board.step("Why this loss, and not the square of the error?");
   board.say(
       "With L = (a - y)²/2 the chain rule gives dL/dz = (a - y) a (1 - a): nothing cancels. Let y = 1, and "
-      "let "
-      "the neuron be more and more wrong:");
+      "let the neuron be more and more wrong:");
   rows = {{"z", "a", "dL/dz of the logarithm", "dL/dz of the square"}};
   for (const double wrong : {-1.0, -3.0, -6.0, -12.0}) {
     const auto slope = [&](const auto& f) {
@@ -108,8 +104,12 @@ void neuron(Board& board) {
   board.say(
       "With the square, the neuron that is most wrong learns least. With the logarithm the gradient is the "
       "error itself. The right pair of last activation and loss is half of the art; `gradus lesson tanh` "
-      "shows "
-      "what a wrong pair does.");
+      "shows what a wrong pair does.");
+
+  board.step("To try");
+  board.say(
+      "What changes for y = 0? Derive dL/dw and dL/db for this sample, and let `gradus check` judge them: "
+      "the loss is -log(1 - a), and a is sigmoid(sum(w * x) + b).");
 }
 
 const Lesson lesson(2, "neuron", "A neuron: forward, backward, learning", neuron);

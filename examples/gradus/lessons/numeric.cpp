@@ -41,10 +41,8 @@ void numeric(Board& board) {
   board.step("A derivative without calculus");
   board.say(
       "A derivative says what f does when x moves a little. So move x a little and look: (f(x + h) - f(x)) / "
-      "h. No "
-      "rule is needed, only f, which is why this is the judge of every rule. But it is not exact. f(x) = eˣ "
-      "at x = 1, "
-      "where the derivative is e = {:.10f}:",
+      "h. No rule is needed, only f, which is why this is the judge of every rule. But it is not exact. f(x) "
+      "= eˣ at x = 1, where the derivative is e = {:.10f}:",
       truth);
   std::vector<std::vector<std::string>> rows = {{"h", "(f(x + h) - f(x)) / h", "error", "error / h"}};
   for (const double h : {0.1, 0.01, 0.001})
@@ -54,15 +52,13 @@ void numeric(Board& board) {
   board.claim(std::abs((forward(1e-3) - truth) / 1e-3 / (truth / 2) - 1) < 0.01, "the error is h/2 f''");
   board.say(
       "The last column tends to f''/2 = {:.4f}. Taylor says so: f(x + h) = f + h f' + h²/2 f'' + …, so the "
-      "error is h/2 "
-      "f''. A step ten times smaller is ten times better.",
+      "error is h/2 f''. A step ten times smaller is ten times better.",
       truth / 2);
 
   board.step("Look both ways");
   board.say(
       "Go as far to the left as to the right: (f(x + h) - f(x - h)) / 2h. The terms with h² cancel, and the "
-      "error is h²/6 "
-      "f'''. A step ten times smaller is a hundred times better:");
+      "error is h²/6 f'''. A step ten times smaller is a hundred times better:");
   rows = {{"h", "central difference", "error", "error / h²"}};
   for (const double h : {0.1, 0.01, 0.001})
     rows.push_back({number(h), fmt::format("{:.10f}", central(h)), small(central(h) - truth),
@@ -82,8 +78,7 @@ void numeric(Board& board) {
               "tiny steps are worse");
   board.say(
       "A float64 has 16 digits. The smaller h, the more of them agree, and the difference is made of the few "
-      "that are "
-      "left. The rounding of f, about 1e-16 of it, is divided by h: this error grows as h shrinks.");
+      "that are left. The rounding of f, about 1e-16 of it, is divided by h: this error grows as h shrinks.");
 
   board.step("Both errors in one picture");
   std::vector<double> steps, of_forward, of_central;
@@ -98,10 +93,8 @@ void numeric(Board& board) {
   const Best f = best(steps, of_forward), c = best(steps, of_central);
   board.say(
       "Read it from right to left. The errors fall as h gets smaller, with slope 1 for the forward "
-      "difference and "
-      "slope 2 for the central one: that is Taylor. Then they turn and rise, both along the same line, in a "
-      "mess: "
-      "that is rounding.");
+      "difference and slope 2 for the central one: that is Taylor. Then they turn and rise, both along the "
+      "same line, in a mess: that is rounding.");
   board.table({{"", "best h", "its error", "in theory best near"},
                {"forward", small(f.step), small(f.error), "ε^(1/2) = " + small(std::pow(0x1p-52, 0.5))},
                {"central", small(c.step), small(c.error), "ε^(1/3) = " + small(std::pow(0x1p-52, 1. / 3))}});
@@ -113,10 +106,9 @@ void numeric(Board& board) {
   const double joined = (4 * central(h) - central(2 * h)) / 3;
   board.say(
       "gradcheck takes h = 1e-5 and 2h, and joins the two: (4 D(h) - D(2h)) / 3, Richardson's extrapolation, "
-      "in which "
-      "the h² cancels as well. Here its error is {}. How far D(h) and D(2h) are apart tells how far to trust "
-      "them; "
-      "where they disagree it tries other steps, and where no step is good it says that it cannot tell.",
+      "in which the h² cancels as well. Here its error is {}. How far D(h) and D(2h) are apart tells how far "
+      "to trust them; where they disagree it tries other steps, and where no step is good it says that it "
+      "cannot tell.",
       small(std::abs(joined - truth)));
   board.claim(std::abs(joined - truth) < 1e-9, "the joined difference is good");
   board.say("And float32? It has 7 digits. The same central difference, the best of all steps:");
@@ -137,8 +129,7 @@ void numeric(Board& board) {
   board.step("Kinks: where there is nothing to find");
   board.say(
       "relu has a kink at 0. Within h of it, the two points lie on different sides, and the difference is "
-      "neither of "
-      "the two slopes. With h = 1e-5:");
+      "neither of the two slopes. With h = 1e-5:");
   const auto ramp = +[](double v) { return std::max(v, 0.0); };
   rows = {{"x", "relu'(x) by Gradus", "central difference"}};
   for (const double v : {1e-3, 4e-6, -4e-6, -1e-3}) {
@@ -156,10 +147,8 @@ void numeric(Board& board) {
   board.step("When is a gradient right?");
   board.say(
       "Never compare with ==. The course's measure is |a - n| / (|a| + |n|), over all numbers as one vector: "
-      "0 is "
-      "perfect, 1 is as wrong as can be, and the unit of measurement does not matter. A gradient of ten "
-      "numbers, and "
-      "what becomes of it:");
+      "0 is perfect, 1 is as wrong as can be, and the unit of measurement does not matter. A gradient of ten "
+      "numbers, and what becomes of it:");
   const Tensor v = tensor(numpy_random(1).randn(10), {10}, kFloat64);
   const auto loss = [](const Tensor& t) { return (t * tanh(t)).sum(); };
   const Tensor leaf = v.clone().requires_grad_();
@@ -183,8 +172,12 @@ void numeric(Board& board) {
   board.table(rows);
   board.say(
       "Below 1e-7 a gradient is right; above 1e-4 something is wrong. And what is wrong can often be read "
-      "off: "
-      "`gradus check` does that for gradients that you derive yourself.");
+      "off: `gradus check` does that for gradients that you derive yourself.");
+
+  board.step("To try");
+  board.say(
+      "Where is the best h for the central difference of e^(100 x) at x = 0? Balance the two errors: h²/6 "
+      "f''' grows with h, ε f / h shrinks. And why does gradcheck scale its step with the size of x?");
 }
 
 const Lesson lesson(9, "numeric", "Numeric differentiation, and its own errors", numeric);

@@ -27,8 +27,7 @@ void planar(Board& board) {
   board.step("The network, and where we stand");
   board.say(
       "The first tutorial: 400 points of a flower, 2 coordinates each; 4 hidden units with tanh; 1 output "
-      "with σ. "
-      "Samples are columns. The weights are those after 1000 steps of training.");
+      "with σ. Samples are columns. The weights are those after 1000 steps of training.");
   board.show(
       "Z1 = W1 X + b1      A1 = tanh(Z1)\n"
       "Z2 = W2 A1 + b2     A2 = σ(Z2)\n"
@@ -57,8 +56,7 @@ void planar(Board& board) {
   board.step("dZ2 = A2 - Y");
   board.say(
       "Loss and σ together. The loss gives dA2 = (A2 - Y) / (A2 (1 - A2)). σ gives dA2/dZ2 = A2 (1 - A2). In "
-      "the "
-      "product the A2 (1 - A2) cancels, and the error is left.");
+      "the product the A2 (1 - A2) cancels, and the error is left.");
   const Tensor dz2 = a2 - y;
   std::vector<std::vector<std::string>> rows = {{"point", "A2", "Y", "dZ2"}};
   for (const int64_t i : {0, 99, 199, 299, 399})
@@ -70,13 +68,12 @@ void planar(Board& board) {
   board.step("dW2 = 1/m dZ2 A1ᵀ");
   board.say(
       "Z2 = W2 A1 + b2, for sample i: z2 = Σ over the units j of W2[0, j] A1[j, i]. So W2[0, j] acts on "
-      "every sample "
-      "i, by the amount A1[j, i]. Many ways from one weight to J: add them up, Σ over i of dZ2[0, i] A1[j, "
-      "i].");
+      "every sample i, by the amount A1[j, i]. Many ways from one weight to J: add them up, Σ over i of "
+      "dZ2[0, i] A1[j, i].");
   board.say(
       "That sum is a product of matrices. The shapes say how: dW2 must be [1, 4] as W2 is. dZ2 is [1, 400], "
-      "A1 is "
-      "[4, 400]; only dZ2 A1ᵀ, [1, 400] times [400, 4], fits. And it sums over the 400 samples, as it must.");
+      "A1 is [4, 400]; only dZ2 A1ᵀ, [1, 400] times [400, 4], fits. And it sums over the 400 samples, as it "
+      "must.");
   const Tensor dw2 = matmul(dz2, a1.t()) / m;
   board.matrix("dW2", dw2);
   board.compare({{"dW2", dw2, w2.grad()}});
@@ -84,21 +81,18 @@ void planar(Board& board) {
   board.step("db2 = 1/m Σ over the columns of dZ2");
   board.say(
       "b2 is added to every sample: dZ2/db2 = 1. One number, copied 400 times, so its gradient is the sum of "
-      "400 "
-      "(see `gradus lesson broadcasting`). keepdims=True keeps the shape [1, 1].");
+      "400 (see `gradus lesson broadcasting`). keepdims=True keeps the shape [1, 1].");
   const Tensor db2 = dz2.sum({1}, true) / m;
   board.compare({{"db2", db2, b2.grad()}});
 
   board.step("dZ1 = W2ᵀ dZ2 * (1 - A1²)");
   board.say(
       "Now through the layer. First to A1: unit j reaches z2 by W2[0, j] alone, so dA1[j, i] = W2[0, j] "
-      "dZ2[0, i]. As "
-      "matrices W2ᵀ dZ2: [4, 1] times [1, 400] is [4, 400], as A1 is. The weights that carried the values "
-      "forward carry the gradients backward, transposed.");
+      "dZ2[0, i]. As matrices W2ᵀ dZ2: [4, 1] times [1, 400] is [4, 400], as A1 is. The weights that carried "
+      "the values forward carry the gradients backward, transposed.");
   board.say(
       "Then through tanh, whose derivative is 1 - tanh², element by element. It is read off the output A1, "
-      "which "
-      "is why A1 is kept from the forward pass.");
+      "which is why A1 is kept from the forward pass.");
   const Tensor da1 = matmul(w2.t(), dz2);
   const Tensor dz1 = da1 * (1 - square(a1));
   board.matrix("W2ᵀ dZ2", da1);
@@ -110,8 +104,7 @@ void planar(Board& board) {
   board.step("dW1 = 1/m dZ1 Xᵀ and db1 = 1/m Σ over the columns of dZ1");
   board.say(
       "The same two lines as before, one layer down: what came in was A1, and now it is X. [4, 400] times "
-      "[400, 2] "
-      "is [4, 2], as W1 is.");
+      "[400, 2] is [4, 2], as W1 is.");
   const Tensor dw1 = matmul(dz1, x.t()) / m;
   const Tensor db1 = dz1.sum({1}, true) / m;
   board.matrix("dW1", dw1);
@@ -131,6 +124,11 @@ void planar(Board& board) {
   board.claim(report.ok(), "gradcheck accepts the tutorial's gradients");
   board.say("gradcheck: |a - n| / (|a| + |n|) = {} over all {} numbers: right.", small(report.error()),
             w1.numel() + b1.numel() + w2.numel() + b2.numel());
+
+  board.step("To try");
+  board.say(
+      "docs/gradus.md has this network's output layer as a file for `gradus check`, with three mistakes in "
+      "it. Find them by reading; then run the check, and see whether it names the same three.");
 }
 
 const Lesson lesson(3, "planar", "The first tutorial's backward pass, line by line", planar);

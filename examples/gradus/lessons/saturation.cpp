@@ -38,8 +38,7 @@ void saturation(Board& board) {
   board.step("A flat function passes no gradient on");
   board.say(
       "Going backward through a = f(z), the gradient is multiplied by f'(z). Where f is flat, f' is nearly "
-      "0, and "
-      "so is everything that lies before. The unit is saturated. By Gradus:");
+      "0, and so is everything that lies before. The unit is saturated. By Gradus:");
   std::vector<std::vector<std::string>> rows = {
       {"z", "σ(z)", "σ'(z)", "tanh(z)", "tanh'(z)", "relu(z)", "relu'(z)"}};
   for (const double z : {-10., -5., -2., 0., 2., 5., 10.}) {
@@ -52,15 +51,13 @@ void saturation(Board& board) {
   board.claim(slope(sigmoid, 0) == 0.25 && slope(tanh, 0) == 1, "σ' is at most 1/4, tanh' at most 1");
   board.say(
       "σ' is never more than 1/4, at z = 0; tanh' reaches 1 there. Both are almost nothing beyond |z| = 5. "
-      "relu "
-      "is never flat on the right, and always on the left.");
+      "relu is never flat on the right, and always on the left.");
 
   board.step("By hand: why σ' is a (1 - a) and tanh' is 1 - a²");
   board.say(
       "Both derivatives can be read off the output a. σ'(z) = a (1 - a): if a = 0.999, that is 0.000999. "
-      "tanh'(z) "
-      "= 1 - a². A unit whose output is near its limits has said its last word, and cannot be talked out of "
-      "it.");
+      "tanh'(z) = 1 - a². A unit whose output is near its limits has said its last word, and cannot be "
+      "talked out of it.");
   const Tensor z = tensor({-3., -1., 0., 0.5, 2.}, kFloat64).requires_grad_();
   const Tensor s = sigmoid(z).detach(), t = tanh(z).detach();
   board.compare({{"σ'(z) = a (1 - a)", s * (1 - s), grad({sigmoid(z).sum()}, {z})[0]},
@@ -80,17 +77,15 @@ void saturation(Board& board) {
   const double shrunk = of_sigmoid.front() / of_sigmoid.back();
   board.say(
       "Through nine layers of sigmoids the gradient shrinks to {} of itself; a factor of 1/4 in each would "
-      "give "
-      "{}. The first layers hardly learn: the gradient vanishes.",
+      "give {}. The first layers hardly learn: the gradient vanishes.",
       small(shrunk), small(std::pow(0.25, 9)));
   board.claim(shrunk < 1e-3 && of_tanh.front() > 100 * of_sigmoid.front(), "the sigmoid's gradient vanishes");
 
   board.step("A dead unit");
   board.say(
       "relu has a trap of its own. If z is below 0 for every sample, the unit gives 0, its gradient is 0, "
-      "and so "
-      "its weights never change: it is dead. Take four units on 400 points and push the bias of the last to "
-      "-50:");
+      "and so its weights never change: it is dead. Take four units on 400 points and push the bias of the "
+      "last to -50:");
   const Dataset flower = load_planar_dataset();
   const Tensor x = inputs(flower, kFloat64), y = labels(flower, kFloat64);
   NumpyRandom random = numpy_random(3);
@@ -120,17 +115,20 @@ void saturation(Board& board) {
   board.claim(loss().item() < start, "the others have learnt");
   board.say(
       "After 200 steps the loss has gone from {} to {}. The weights of unit 4 are what they were, to the "
-      "last "
-      "bit, and no number of steps will change that.",
+      "last bit, and no number of steps will change that.",
       number(start), number(loss().item()));
 
   board.step("What helps");
   board.say(
       "Start with z near 0, where no unit is saturated: small weights, scaled inputs. Take steps that are "
-      "not so "
-      "large that they throw a unit over the edge. Use relu in deep networks, or tanh rather than sigmoid, "
-      "in "
-      "hidden layers. And look: the share of samples with z > 0, unit by unit, tells a dead unit at once.");
+      "not so large that they throw a unit over the edge. Use relu in deep networks, or tanh rather than "
+      "sigmoid, in hidden layers. And look: the share of samples with z > 0, unit by unit, tells a dead unit "
+      "at once.");
+
+  board.step("To try");
+  board.say(
+      "Leaky relu is max(z, 0.01 z). What is its slope on the left, and can such a unit die? About how many "
+      "steps does a unit with b = -50 need to come back?");
 }
 
 const Lesson lesson(6, "saturation", "Saturation and dead units", saturation);

@@ -38,8 +38,8 @@ void second_derivatives(Board& board) {
   board.step("The gradient is a function, too");
   board.say(
       "f(x) = x³ has f' = 3x², f'' = 6x, f''' = 6. The backward pass is itself made of ops: multiply, add. "
-      "Record "
-      "them as the forward pass is recorded, and the gradient can be differentiated like anything else:");
+      "Record them as the forward pass is recorded, and the gradient can be differentiated like anything "
+      "else:");
   board.show(
       "Tensor y  = pow(x, 3);\n"
       "Tensor d1 = grad({y},  {x}, {}, {.create_graph = true})[0];\n"
@@ -58,8 +58,8 @@ void second_derivatives(Board& board) {
   board.step("Many inputs: the Hessian");
   board.say(
       "With n inputs there are n² second derivatives. H[i, j] says how the slope along i changes when j "
-      "moves. Take "
-      "f(x, y) = x² y + sin y, at x = 2, y = 1. By hand: ∂²f/∂x² = 2y, ∂²f/∂x∂y = 2x, ∂²f/∂y² = -sin y.");
+      "moves. Take f(x, y) = x² y + sin y, at x = 2, y = 1. By hand: ∂²f/∂x² = 2y, ∂²f/∂x∂y = 2x, ∂²f/∂y² = "
+      "-sin y.");
   const Tensor point = tensor({2., 1.}, kFloat64);
   const Tensor h = hessian([](const Tensor& p) { return square(p[0]) * p[1] + sin(p[1]); }, point);
   board.matrix("H", h);
@@ -70,10 +70,8 @@ void second_derivatives(Board& board) {
   board.step("Curvature says how far a step may go");
   board.say(
       "Take f(x) = λ x²/2. Its gradient is λ x, its curvature λ, and a step of gradient descent gives x - lr "
-      "λ x = "
-      "(1 - lr λ) x. If lr λ is below 2, that factor is between -1 and 1 and x shrinks. Above 2 it grows, "
-      "however "
-      "near the minimum it began. λ = 10, from x = 1:");
+      "λ x = (1 - lr λ) x. If lr λ is below 2, that factor is between -1 and 1 and x shrinks. Above 2 it "
+      "grows, however near the minimum it began. λ = 10, from x = 1:");
   std::vector<std::vector<std::string>> rows = {{"lr", "lr λ", "x after 1", "2", "3", "20 steps"}};
   for (const double lr : {0.05, 0.15, 0.19, 0.21}) {
     Tensor w = tensor(1., kFloat64).requires_grad_();
@@ -92,10 +90,9 @@ void second_derivatives(Board& board) {
   board.step("The curvature of a real network, without its Hessian");
   board.say(
       "In many dims λ is the largest eigenvalue of H. A network with a million weights has a Hessian of 10¹² "
-      "numbers, "
-      "but H times a vector v needs no H: it is the gradient of g·v, where g is the gradient. Multiply by H "
-      "again and "
-      "again, and v turns towards the steepest direction. The first tutorial's network, lr = 1.2:");
+      "numbers, but H times a vector v needs no H: it is the gradient of g·v, where g is the gradient. "
+      "Multiply by H again and again, and v turns towards the steepest direction. The first tutorial's "
+      "network, lr = 1.2:");
   const Dataset flower = load_planar_dataset();
   const Tensor points = inputs(flower, kFloat64), labelled = labels(flower, kFloat64);
   PlanarNetwork network(4, "tanh", "sigmoid", kFloat64);
@@ -113,8 +110,7 @@ void second_derivatives(Board& board) {
   board.claim(lr_curvature > 1 && lr_curvature < 2, "the tutorial's learning rate is stable there");
   board.say(
       "The tutorial's 1.2 is a bold learning rate, and still below 2/λ = {:.2f}. Later in the run lr λ does "
-      "pass 2, and "
-      "the cost jumps; section 9 of docs/design.md tells that story.",
+      "pass 2, and the cost jumps; section 9 of docs/design.md tells that story.",
       2 * 1.2 / lr_curvature);
 
   board.step("Is the second derivative right? Check it like the first");
@@ -124,12 +120,18 @@ void second_derivatives(Board& board) {
   board.claim(report.ok(), "tanh is right to order 2");
   board.say(
       "gradcheck with .order = 2 nudges x and watches the gradient. Of tanh: |a - n| / (|a| + |n|) = {}, "
-      "right. For "
-      "relu it would see f'' = 0 on both sides, and has nothing to say about the kink between them.",
+      "right. For relu it would see f'' = 0 on both sides, and has nothing to say about the kink between "
+      "them.",
       small(report.error()));
+
+  board.step("To try");
+  board.say(
+      "Newton's method steps to x - f'/f''. Where does it land on λ x²/2, from anywhere, and what has become "
+      "of the learning rate? What does it do where f'' is negative?");
 }
 
-const Lesson lesson(10, "second", "Second derivatives, and how far a step may go", second_derivatives);
+const Lesson lesson(10, "second-derivatives", "Second derivatives, and how far a step may go",
+                    second_derivatives);
 
 }  // namespace
 }  // namespace gradus::examples

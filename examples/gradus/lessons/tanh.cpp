@@ -25,18 +25,15 @@ void tanh_mistake(Board& board) {
       "dZ2 = A2 - Y");
   board.say(
       "dZ2 = A2 - Y is the famous line of `gradus lesson neuron`. It came from σ: its derivative a (1 - a) "
-      "cancelled "
-      "the denominators of the loss. Here σ is replaced by tanh, and the line has stayed. Does it still "
-      "hold? Do "
-      "not believe, check.");
+      "cancelled the denominators of the loss. Here σ is replaced by tanh, and the line has stayed. Does it "
+      "still hold? Do not believe, check.");
 
   board.step("At the start there is nothing to check");
   const Tensor start = tanh(output_z(mistake.start, x));
   const double negative = (start < 0).to(kFloat64).mean().item();
   board.say(
       "tanh gives values in (-1, 1). With the tutorial's first weights {:.0f} % of the outputs are below 0, "
-      "and have "
-      "no logarithm: the cost is {}.",
+      "and have no logarithm: the cost is {}.",
       100 * negative, "NaN");
   const GradcheckReport nothing = check_handmade(as_printed, Output::Tanh, mistake.start, x, y);
   board.claim(std::isnan(as_printed(output_z(mistake.start, x), y).item()), "the cost is NaN");
@@ -47,8 +44,7 @@ void tanh_mistake(Board& board) {
   const Tensor z2 = output_z(mistake.elsewhere, x), a2 = tanh(z2);
   board.say(
       "So go to a place where all outputs are between 0 and 1, from {:.3f} to {:.3f}. There the cost is a "
-      "number, and "
-      "its slope can be measured: nudge one weight, run forward, see what the cost does.",
+      "number, and its slope can be measured: nudge one weight, run forward, see what the cost does.",
       min(a2).item(), max(a2).item());
   const GradcheckReport wrong = check_handmade(as_printed, Output::Tanh, mistake.elsewhere, x, y);
   board.claim(!wrong && wrong.reason.empty(), "the hand-derived gradient is wrong");
@@ -63,8 +59,7 @@ void tanh_mistake(Board& board) {
   board.step("Find the line: work backward from the end");
   board.say(
       "Four wrong gradients need not be four mistakes. All of them are made from dZ2, so check that alone, "
-      "as a "
-      "gradient of Z2. Then look at the factor by which it is off, sample by sample:");
+      "as a gradient of Z2. Then look at the factor by which it is off, sample by sample:");
   const auto cost = [&](const Tensor& z) { return as_printed(z, y); };
   const double m = static_cast<double>(y.numel());
   const Tensor factor = check_gradient(cost, {z2}, {(a2 - y) / m}, {.names = {"Z2"}}).input("Z2").ratio();
@@ -80,21 +75,18 @@ void tanh_mistake(Board& board) {
   board.step("By hand: what the line should be");
   board.say(
       "The loss gives dA2 = -(Y/A2 - (1 - Y)/(1 - A2)) = (A2 - Y) / (A2 (1 - A2)), as for any network with "
-      "this "
-      "cost. tanh gives dA2/dZ2 = 1 - A2² = (1 - A2)(1 + A2). The product:");
+      "this cost. tanh gives dA2/dZ2 = 1 - A2² = (1 - A2)(1 + A2). The product:");
   board.show("dZ2 = (A2 - Y) (1 + A2) / A2");
   board.say(
       "For σ the factor would be A2 (1 - A2), and dZ2 = A2 - Y. With tanh the factor (1 + A2) / A2 remains; "
-      "it is never "
-      "less than 2. It is what the check has measured.");
+      "it is never less than 2. It is what the check has measured.");
   const Tensor z = z2.detach().requires_grad_();
   board.compare({{"dZ2 / m", (a2 - y) * expected / m, grad({as_printed(z, y)}, {z})[0]}});
 
   board.step("Three repairs");
   board.say(
       "Correcting the line does not help much: the cost is NaN wherever an output is below 0. Better change "
-      "what "
-      "the network ends in, or what is asked of it, so that dZ2 = A2 - Y becomes true:");
+      "what the network ends in, or what is asked of it, so that dZ2 = A2 - Y becomes true:");
   rows = {{"repair", "start, elsewhere", "error"}};
   for (const Repair& r : repairs(y)) {
     const GradcheckReport at_start = check_handmade(r.cost, r.output, mistake.start, x, r.labels);
@@ -106,11 +98,14 @@ void tanh_mistake(Board& board) {
   board.table(rows);
   board.say(
       "And why did the tutorial's network learn all the same? Its dZ2 has the right sign for every sample: "
-      "it "
-      "points downhill, though not straight. That is what makes wrong gradients so hard to notice, and "
-      "checking "
-      "them so useful. Train it yourself: build/bin/04_planar --output tanh.");
+      "it points downhill, though not straight. That is what makes wrong gradients so hard to notice, and "
+      "checking them so useful. Train it yourself: build/bin/04_planar --output tanh.");
   board.claim(min(expected).item() > 0, "the factor is positive");
+
+  board.step("To try");
+  board.say(
+      "Of the three repairs, which one would you take, and what does the network's output mean in it? Derive "
+      "dZ2 for the second one by hand: the probability is p = (1 + A2)/2, the label t is -1 or 1.");
 }
 
 const Lesson lesson(8, "tanh", "The tutorial's tanh mistake, and how checking finds it", tanh_mistake);
