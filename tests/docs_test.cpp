@@ -238,7 +238,7 @@ Lines complaints(Check check) {
 
 TEST(Docs, CodeStandsInTheFilesToWhichThePageLinks) {
   const auto check = [](const Page& page, const Block& block) {
-    const bool code = block.language == "cpp" || block.language == "cmake";
+    const bool code = block.language == "cpp" || block.language == "cmake" || block.language == "check";
     return code ? drift(block, linked_sources(page)) : "";
   };
   EXPECT_THAT(complaints(check), testing::IsEmpty());
@@ -246,10 +246,11 @@ TEST(Docs, CodeStandsInTheFilesToWhichThePageLinks) {
 
 TEST(Docs, EveryBlockIsOfAKindThatIsCheckedOrIsNoCode) {
   const auto check = [](const Page&, const Block& block) {
-    static const std::set<std::string> known{"cpp", "cmake", "console", "", "sh", "text"};
+    static const std::set<std::string> known{"cpp", "cmake", "check", "console", "", "sh", "text"};
     return known.contains(block.language)
                ? ""
-               : "a block is cpp, cmake, console, sh or text, or a program's output: " + block.language;
+               : "a block is cpp, cmake, check, console, sh or text, or a program's output: " +
+                     block.language;
   };
   EXPECT_THAT(complaints(check), testing::IsEmpty());
   for (const Page& page : pages())
@@ -258,8 +259,11 @@ TEST(Docs, EveryBlockIsOfAKindThatIsCheckedOrIsNoCode) {
 
 class DocsOutputs : public testing::Test {
  protected:
-  // Programs leave their files in a folder that goes.
-  void SetUp() override { fs::current_path(folder_.path()); }
+  // Programs leave their files in a folder that goes, where they find the examples.
+  void SetUp() override {
+    fs::current_path(folder_.path());
+    fs::create_directory_symlink(kRoot / "examples", "examples");
+  }
   void TearDown() override { fs::current_path(before_); }
 
  private:

@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <fstream>
-#include <regex>
 
 #include "program.h"
 
@@ -352,41 +351,6 @@ TEST(CheckProgram, HelpHasAnExampleThatRuns) {
   ASSERT_NE(to, std::string::npos) << help.text;
   const Outcome outcome = CheckFiles(help.text.substr(from, to - from).substr(23)).run();
   EXPECT_EQ(outcome.code, 0) << outcome.text;
-}
-
-/// How far something is off is rounding, which differs between processors.
-std::string without_rounding(const std::string& text) {
-  static const std::regex tiny(R"(\d(\.\d)?e-(0[7-9]|[1-9]\d))");
-  return std::regex_replace(text, tiny, "tiny");
-}
-
-/// The blocks of docs/gradus.md: those that begin with ```check NAME are files, and a line `$ gradus …` of a
-/// ```console is a command, with what it prints below it.
-TEST(CheckManual, SessionsAreWhatTheProgramPrints) {
-  GRADUS_SKIP_WITHOUT("gradus");
-  std::ifstream page(std::string(GRADUS_SOURCE_DIR) + "/docs/gradus.md");
-  ASSERT_TRUE(page.good());
-  const TemporaryFolder folder;
-  int files = 0, commands = 0;
-  for (std::string line; std::getline(page, line);) {
-    const bool is_file = line.starts_with("```check "), is_console = line == "```console";
-    if (!is_file && !is_console) continue;
-    const std::string name = is_file ? line.substr(9) : "";
-    std::string block;
-    while (std::getline(page, line) && line != "```") block += line + "\n";
-    if (is_file) {
-      std::ofstream(folder / name) << block;
-      files++;
-      continue;
-    }
-    ASSERT_TRUE(block.starts_with("$ gradus ")) << block;
-    const size_t end = block.find('\n');
-    const Outcome outcome = run_program_in(folder.path(), "gradus", block.substr(9, end - 9));
-    EXPECT_EQ(without_rounding(outcome.text), without_rounding(block.substr(end + 1)));
-    commands++;
-  }
-  EXPECT_EQ(files, 4);
-  EXPECT_EQ(commands, 5);
 }
 
 }  // namespace

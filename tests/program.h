@@ -38,21 +38,14 @@ struct Outcome {
   std::string text;
 };
 
-inline Outcome run_program_in(const std::string& folder, const std::string& name,
-                              const std::string& arguments) {
-  const std::string command =
-      "cd '" + folder + "' && '" + path_of_program(name) + "' " + arguments + " 2>&1 </dev/null";
-  std::FILE* pipe = popen(command.c_str(), "r");
+inline Outcome run_program(const std::string& name, const std::string& arguments) {
+  std::FILE* pipe = popen(("'" + path_of_program(name) + "' " + arguments + " 2>&1").c_str(), "r");
   if (!pipe) throw std::runtime_error("popen: " + name);
   std::string text;
   std::array<char, 4096> part;
   while (const size_t n = std::fread(part.data(), 1, part.size(), pipe)) text.append(part.data(), n);
   const int status = pclose(pipe);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
-}
-
-inline Outcome run_program(const std::string& name, const std::string& arguments) {
-  return run_program_in(".", name, arguments);
 }
 
 #define GRADUS_SKIP_WITHOUT(program) \

@@ -65,6 +65,8 @@ void chain_rule(Board& board) {
   const Tensor tl = square(tv);
   tu.retain_grad();
   tv.retain_grad();
+  const std::string explained =
+      explain(tl, {{"a", ta}, {"b", tb}, {"c", tc}, {"u", tu}, {"v", tv}, {"L", tl}}).str();
   tl.backward();
   board.say("The same in Gradus: the three lines record the graph, and backward() walks it.");
   board.show(
@@ -77,6 +79,12 @@ void chain_rule(Board& board) {
                  {"dL/da", tensor(dl_da, kFloat64), ta.grad()},
                  {"dL/db", tensor(dl_db, kFloat64), tb.grad()},
                  {"dL/dc", tensor(dl_dc, kFloat64), tc.grad()}});
+
+  board.say(
+      "And it can tell what it did. explain(L) lists the backward pass, the last node first: the node and "
+      "its formula, the gradient that arrives, the local derivative times that gradient g, and what goes on "
+      "to each input:");
+  board.show(explained);
 
   board.step("Is it true? Nudge a and look");
   const double nudge = 0.001;
