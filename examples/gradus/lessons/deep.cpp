@@ -124,8 +124,9 @@ void deep(Board& board) {
 
   board.step("A trap: dA_L divides by zero");
   board.say(
-      "Take a network that is very sure: z = 40. σ(40) is 1 - 4e-18, and in float64 that is 1. Then dA_L = "
-      "-(Y/1 - (1 - Y)/0). Two ways to the same gradient:");
+      "Take a network that is very sure: z = 40. σ(40) is 1 - {}, and in float64 that is 1. Then dA_L = "
+      "-(Y/1 - (1 - Y)/0). Two ways to the same gradient:",
+      small(std::exp(-40)));
   const Tensor sure = tensor({40.}, kFloat64);
   rows = {{"y", "A_L", "dA_L", "dA_L * A_L (1 - A_L)", "A_L - Y", "by Gradus, of z"}};
   for (const double label : {1., 0.}) {

@@ -78,7 +78,8 @@ void numeric(Board& board) {
               "tiny steps are worse");
   board.say(
       "A float64 has 16 digits. The smaller h, the more of them agree, and the difference is made of the few "
-      "that are left. The rounding of f, about 1e-16 of it, is divided by h: this error grows as h shrinks.");
+      "that are left. The rounding of f, about {} of it, is divided by h: this error grows as h shrinks.",
+      small(0x1p-53));
 
   board.step("Both errors in one picture");
   std::vector<double> steps, of_forward, of_central;
@@ -102,14 +103,14 @@ void numeric(Board& board) {
               "each difference has a best step of its own");
 
   board.step("What gradcheck does");
-  const double h = 1e-5;
+  const double h = GradcheckOptions{}.eps;
   const double joined = (4 * central(h) - central(2 * h)) / 3;
   board.say(
-      "gradcheck takes h = 1e-5 and 2h, and joins the two: (4 D(h) - D(2h)) / 3, Richardson's extrapolation, "
-      "in which the h² cancels as well. Here its error is {}. How far D(h) and D(2h) are apart tells how far "
-      "to trust them; where they disagree it tries other steps, and where no step is good it says that it "
-      "cannot tell.",
-      small(std::abs(joined - truth)));
+      "gradcheck takes h = {:.0e} and 2h, and joins the two: (4 D(h) - D(2h)) / 3, Richardson's "
+      "extrapolation, in which the h² cancels as well. Here its error is {}. How far D(h) and D(2h) are "
+      "apart tells how far to trust them; where they disagree it tries other steps, and where no step is "
+      "good it says that it cannot tell.",
+      h, small(std::abs(joined - truth)));
   board.claim(std::abs(joined - truth) < 1e-9, "the joined difference is good");
   board.say("And float32? It has 7 digits. The same central difference, the best of all steps:");
   std::vector<double> in_float;
@@ -122,14 +123,15 @@ void numeric(Board& board) {
                {"float32", small(narrow.step), small(narrow.error)}});
   board.claim(narrow.error > 100 * c.error, "float32 is far worse");
   board.say(
-      "At h = 1e-5 in float32 the error is {}. So gradients are checked in float64, and gradcheck refuses "
+      "At h = {:.0e} in float32 the error is {}. So gradients are checked in float64, and gradcheck refuses "
       "anything else.",
-      small(std::abs(central_difference<float>(exponential, 1, 1e-5F) - truth)));
+      h, small(std::abs(central_difference<float>(exponential, 1, static_cast<float>(h)) - truth)));
 
   board.step("Kinks: where there is nothing to find");
   board.say(
       "relu has a kink at 0. Within h of it, the two points lie on different sides, and the difference is "
-      "neither of the two slopes. With h = 1e-5:");
+      "neither of the two slopes. With h = {:.0e}:",
+      h);
   const auto ramp = +[](double v) { return std::max(v, 0.0); };
   rows = {{"x", "relu'(x) by Gradus", "central difference"}};
   for (const double v : {1e-3, 4e-6, -4e-6, -1e-3}) {

@@ -55,9 +55,9 @@ void saturation(Board& board) {
 
   board.step("By hand: why σ' is a (1 - a) and tanh' is 1 - a²");
   board.say(
-      "Both derivatives can be read off the output a. σ'(z) = a (1 - a): if a = 0.999, that is 0.000999. "
-      "tanh'(z) = 1 - a². A unit whose output is near its limits has said its last word, and cannot be "
-      "talked out of it.");
+      "Both derivatives can be read off the output a. σ'(z) = a (1 - a): if a = {}, that is {}. tanh'(z) = 1 "
+      "- a². A unit whose output is near its limits has said its last word, and cannot be talked out of it.",
+      0.999, number(0.999 * (1 - 0.999)));
   const Tensor z = tensor({-3., -1., 0., 0.5, 2.}, kFloat64).requires_grad_();
   const Tensor s = sigmoid(z).detach(), t = tanh(z).detach();
   board.compare({{"σ'(z) = a (1 - a)", s * (1 - s), grad({sigmoid(z).sum()}, {z})[0]},
