@@ -2,6 +2,7 @@
 #   - overloads (and operators) that stand together share the comment of the first,
 #   - a // comment behind a member describes it,
 #   - what a comment indents is shown as it is,
+#   - // ---- begins a group of members,
 #   - some members need no comment, since they are the same everywhere.
 
 function first_column() { return match($0, /[^ ]/) }
@@ -11,7 +12,7 @@ function declared(line) {
   sub(/^ *requires *\(.*\) /, "", line)
   sub(/^ *requires [^ ]* /, "", line)
   if (line ~ /operator[^A-Za-z]/) return "operator"
-  return match(line, /[A-Za-z_0-9]+\(/) ? substr(line, RSTART, RLENGTH - 1) : ""
+  return match(line, /[~A-Za-z_0-9]+\(/) ? substr(line, RSTART, RLENGTH - 1) : ""
 }
 
 function release() {
@@ -26,6 +27,20 @@ function release() {
   sub(/\/\/\/   /, "///       ")
   comment = comment $0 "\n"
   next
+}
+
+/^  \/\/ ---- / {
+  release()
+  sub(/^  \/\/ ---- /, "")
+  print (grouped ? "  /// @}\n" : "") "  /// @name " toupper(substr($0, 1, 1)) substr($0, 2) "\n  /// @{\n"
+  grouped = 1
+  comment = name = ""
+  next
+}
+grouped && (/^ [a-z]+:$/ || /^};/) {
+  release()
+  print "  /// @}"
+  grouped = 0
 }
 
 # A comment in front of a namespace is about the file.
