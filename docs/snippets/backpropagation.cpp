@@ -31,6 +31,13 @@ void the_nodes() {
   }
 }
 
+void explained() {
+  Tensor a = tensor(2., kFloat64).requires_grad_();
+  Tensor b = tensor(-0.75, kFloat64).requires_grad_();
+  const Tensor c = a * b, d = c + a, y = tanh(d);
+  fmt::print("{}", explain(y, {{"a", a}, {"b", b}, {"c", c}, {"d", d}}));
+}
+
 void a_broadcast() {
   const Tensor x = tensor({{1., 2.}, {3., 4.}, {5., 6.}}, kFloat64);  // three samples
   Tensor b = tensor({0.5, -0.5}, kFloat64).requires_grad_();
@@ -95,6 +102,7 @@ void hooks() {
 int main() {
   a_small_graph();
   the_nodes();
+  explained();
   a_broadcast();
   twice();
   refused();
