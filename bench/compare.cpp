@@ -16,6 +16,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <sstream>
 
@@ -348,8 +349,9 @@ int main(int argc, char** argv) {
   CLI::App app("Measures Gradus against libtorch and the floor, in turns");
   int rounds = 5;
   std::string results;
-  std::vector<std::string> only, known;
-  for (const Run& run : kRuns) known.push_back(run.workload);
+  std::vector<std::string> only;
+  std::set<std::string> known;
+  for (const Run& run : kRuns) known.insert(run.workload);
   app.add_option("--rounds", rounds, "How often everything is run")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

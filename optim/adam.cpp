@@ -1,5 +1,5 @@
 #include <gradus/optim/adam.h>
-#include <gradus/optim/elementwise_update.h>
+#include <gradus/optim/training.h>
 
 #include <cmath>
 
@@ -11,40 +11,51 @@ std::vector<const char*> kept_by(const AdamOptions& o) {
   return {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
 }
 
+struct AdamTraining final : detail::Training {
+  AdamTraining(Tensors p, AdamOptions o) : Training("Adam", std::move(p), o.lr, kept_by(o)), options(o) {
+    for (const double beta : o.betas)
+      if (!(beta >= 0 && beta < 1)) fail("Adam: betas must lie in [0, 1): {} and {}", o.betas[0], o.betas[1]);
+    check_not_negative("eps", o.eps);
+    check_not_negative("weight_decay", o.weight_decay);
+  }
+
+  detail::ElementLoop update(const Tensor& x, const std::byte* g, const detail::State& state) override {
+    if (state.step != corrected) {
+      corrected = state.step;
+      correction = 1 - std::pow(options.betas[0], static_cast<double>(corrected));
+      root = std::sqrt(1 - std::pow(options.betas[1], static_cast<double>(corrected)));
+    }
+    return dispatch_floating(x.dtype(), [&]<class T>(T) {
+      // m / (√v / root + eps) with one division: m root / (√v + eps root).
+      const T rate = static_cast<T>(lr / correction * root), eps = static_cast<T>(options.eps * root),
+              decay = static_cast<T>(options.weight_decay), beta1 = static_cast<T>(options.betas[0]),
+              rest1 = static_cast<T>(1 - options.betas[0]), beta2 = static_cast<T>(options.betas[1]),
+              rest2 = static_cast<T>(1 - options.betas[1]);
+      T* const px = reinterpret_cast<T*>(x.raw());
+      const T* const pg = reinterpret_cast<const T*>(g);
+      T *const pm = reinterpret_cast<T*>(state.tensors[0].raw()), *const pv = reinterpret_cast<T*>(
+                                                                      state.tensors[1].raw());
+      T* const pmax = options.amsgrad ? reinterpret_cast<T*>(state.tensors[2].raw()) : nullptr;
+      return detail::ElementLoop(x.numel(), [=](int64_t i) {
+        const T gi = decay == 0 ? pg[i] : pg[i] + decay * px[i];
+        const T m = beta1 * pm[i] + rest1 * gi;
+        T v = beta2 * pv[i] + rest2 * gi * gi;
+        pm[i] = m;
+        pv[i] = v;
+        if (pmax) v = pmax[i] = pmax[i] > v ? pmax[i] : v;
+        px[i] -= rate * (m / (std::sqrt(v) + eps));
+      });
+    });
+  }
+
+  AdamOptions options;
+  int64_t corrected = 0;            // the step count that these belong to
+  double correction = 0, root = 0;  // 1 - β₁ᵗ, √(1 - β₂ᵗ)
+};
+
 }  // namespace
 
-Adam::Adam(Tensors parameters, AdamOptions o)
-    : Optimizer("Adam", std::move(parameters), o.lr, kept_by(o)), options_(o) {
-  for (const double beta : o.betas)
-    if (!(beta >= 0 && beta < 1)) fail("Adam: betas must lie in [0, 1): {} and {}", o.betas[0], o.betas[1]);
-  check_not_negative("Adam", "eps", o.eps);
-  check_not_negative("Adam", "weight_decay", o.weight_decay);
-}
-
-void Adam::update(Tensor& x, const Tensor& g, State& state) {
-  const double t = static_cast<double>(state.step);
-  const double correction = 1 - std::pow(options_.betas[0], t),
-               correction_sq = 1 - std::pow(options_.betas[1], t);
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T step = static_cast<T>(lr() / correction), root = static_cast<T>(std::sqrt(correction_sq)),
-            eps = static_cast<T>(options_.eps), decay = static_cast<T>(options_.weight_decay),
-            beta1 = static_cast<T>(options_.betas[0]), rest1 = static_cast<T>(1 - options_.betas[0]),
-            beta2 = static_cast<T>(options_.betas[1]), rest2 = static_cast<T>(1 - options_.betas[1]);
-    T* const px = x.mutable_data<T>();
-    const T* const pg = g.data<T>();
-    T *const pm = state.tensors[0].mutable_data<T>(), *const pv = state.tensors[1].mutable_data<T>();
-    T* const pmax = options_.amsgrad ? state.tensors[2].mutable_data<T>() : nullptr;
-    detail::for_each_element(x.numel(), [=](int64_t i) {
-      const T gi = decay == 0 ? pg[i] : pg[i] + decay * px[i];
-      const T m = beta1 * pm[i] + rest1 * gi;
-      T v = beta2 * pv[i] + rest2 * gi * gi;
-      pm[i] = m;
-      pv[i] = v;
-      if (pmax) v = pmax[i] = pmax[i] > v ? pmax[i] : v;
-      px[i] -= step * (m / (std::sqrt(v) / root + eps));
-    });
-  });
-}
+Adam::Adam(Tensors parameters, AdamOptions options)
+    : Optimizer(std::make_shared<AdamTraining>(std::move(parameters), options)) {}
 
 }  // namespace gradus::optim

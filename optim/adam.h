@@ -25,10 +25,6 @@ class Adam final : public Optimizer {
  public:
   /// Throws for options outside their domain, and as Optimizer does.
   explicit Adam(Tensors parameters, AdamOptions options = {});
-
- private:
-  void update(Tensor& x, const Tensor& g, State& state) override;
-  AdamOptions options_;
 };
 
 }  // namespace gradus::optim

@@ -1,17 +1,23 @@
+#include <gradus/autograd/base/launch.h>
 #include <gradus/autograd/ops/create.h>
-#include <gradus/optim/optimizer.h>
+#include <gradus/optim/training.h>
 
+#include <cstring>
 #include <unordered_map>
 
 namespace gradus::optim {
 
-Optimizer::Optimizer(const char* name, Tensors parameters, double lr, std::vector<const char*> kept)
-    : name_(name), parameters_(std::move(parameters)), states_(parameters_.size()), kept_(std::move(kept)) {
-  set_lr(lr);
-  if (parameters_.empty()) fail("{}: there are no parameters", name);
+detail::Training::Training(const char* name_, Tensors parameters_, double lr_, std::vector<const char*> kept_)
+    : name(name_),
+      parameters(std::move(parameters_)),
+      states(parameters.size()),
+      kept(std::move(kept_)),
+      lr(lr_) {
+  check_not_negative("lr", lr);
+  if (parameters.empty()) fail("{}: there are no parameters", name);
   std::unordered_map<const TensorImpl*, size_t> seen;
-  for (size_t i = 0; i < parameters_.size(); i++) {
-    const Tensor& x = parameters_[i];
+  for (size_t i = 0; i < parameters.size(); i++) {
+    const Tensor& x = parameters[i];
     if (!x.defined()) fail("{}: parameter {} is undefined", name, i);
     if (!is_floating(x.dtype())) fail<DtypeError>("{}: parameter {} is {}, not floating", name, i, x.dtype());
     if (!x.is_leaf())
@@ -21,78 +27,115 @@ Optimizer::Optimizer(const char* name, Tensors parameters, double lr, std::vecto
     const auto [first, is_new] = seen.emplace(x.impl(), i);
     if (!is_new) fail("{}: parameters {} and {} are the same", name, first->second, i);
   }
+  moving.reserve(parameters.size());
+  loops.reserve(parameters.size());
 }
 
-void Optimizer::check_not_negative(const char* name, const char* option, double value) {
+void detail::Training::check_not_negative(const char* option, double value) const {
   if (!(value >= 0)) fail("{}: {} must be at least 0: {}", name, option, value);
 }
 
-void Optimizer::set_lr(double lr) {
-  check_not_negative(name_, "lr", lr);
-  lr_ = lr;
+/// Not zeros_like(): a recorder would take that down, and every replay would forget the state.
+static Tensor zeros_of(const Tensor& x) {
+  Tensor zeros = make_empty(x.shape(), x.dtype());
+  std::memset(zeros.raw(), 0, static_cast<size_t>(x.numel() * item_size(x.dtype())));
+  return zeros;
 }
 
+void detail::Training::run(std::span<const Moving> those) {
+  for (const Moving& m : those)
+    if (states[m.index].step == 0)
+      for (size_t k = 0; k < kept.size(); k++) states[m.index].tensors[k] = zeros_of(parameters[m.index]);
+  loops.clear();
+  for (const Moving& m : those) {
+    const Tensor& x = parameters[m.index];
+    State& state = states[m.index];
+    state.step++;
+    loops.push_back(update(x, m.gradient, state));
+    x.storage().bump();
+  }
+  run_together(loops);
+}
+
+Optimizer::Optimizer(std::shared_ptr<detail::Training> training) : training_(std::move(training)) {}
+
+double Optimizer::lr() const noexcept { return training_->lr; }
+
+void Optimizer::set_lr(double lr) {
+  training_->check_not_negative("lr", lr);
+  training_->lr = lr;
+}
+
+const Tensors& Optimizer::parameters() const noexcept { return training_->parameters; }
+
 void Optimizer::zero_grad() {
-  for (Tensor& x : parameters_) x.set_grad({});
+  for (Tensor& x : training_->parameters) x.impl()->grad = {};
 }
 
 void Optimizer::step() {
-  NoGrad no_grad;
-  Tensor dense;
-  for (size_t i = 0; i < parameters_.size(); i++) {
-    Tensor& x = parameters_[i];
+  const NoGrad no_grad;
+  std::vector<detail::Moving>& moving = training_->moving;
+  moving.clear();
+  Tensors dense;                   // row-major copies of strided gradients
+  std::vector<Storage*> operands;  // for a recorder
+  for (size_t i = 0; i < training_->parameters.size(); i++) {
+    const Tensor& x = training_->parameters[i];
     const Tensor* g = &x.impl()->grad;
     if (!g->defined()) continue;
-    if (!g->is_contiguous()) g = &(dense = g->contiguous());
-    State& state = states_[i];
-    if (state.step == 0)
-      for (size_t k = 0; k < kept_.size(); k++) state.tensors[k] = zeros_like(x);
-    state.step++;
-    update(x, *g, state);
+    if (!g->is_contiguous()) g = &dense.emplace_back(g->contiguous());
+    moving.push_back({i, g->raw()});
+    if (is_recording()) operands.insert(operands.end(), {&x.storage(), &g->storage()});
   }
+  if (is_recording())
+    launch(operands, [training = training_, moving] { training->run(moving); });
+  else
+    training_->run(moving);
 }
 
 std::vector<std::pair<std::string, Tensor>> Optimizer::state_dict() const {
-  std::vector<std::pair<std::string, Tensor>> state{{"lr", tensor(lr_, kFloat64)}};
-  for (size_t i = 0; i < states_.size(); i++) {
-    if (states_[i].step == 0) continue;
-    state.emplace_back(fmt::format("{}.step", i), tensor(states_[i].step));
-    for (size_t k = 0; k < kept_.size(); k++)
-      state.emplace_back(fmt::format("{}.{}", i, kept_[k]), states_[i].tensors[k].clone());
+  const detail::Training& t = *training_;
+  std::vector<std::pair<std::string, Tensor>> state{{"lr", tensor(t.lr, kFloat64)}};
+  for (size_t i = 0; i < t.states.size(); i++) {
+    if (t.states[i].step == 0) continue;
+    state.emplace_back(fmt::format("{}.step", i), tensor(t.states[i].step));
+    for (size_t k = 0; k < t.kept.size(); k++)
+      state.emplace_back(fmt::format("{}.{}", i, t.kept[k]), t.states[i].tensors[k].clone());
   }
   return state;
 }
 
 void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>>& state) {
+  detail::Training& t = *training_;
   std::unordered_map<std::string_view, const Tensor*> given;
   for (const auto& [name, x] : state)
-    if (!given.emplace(name, &x).second) fail("{}: load_state_dict: '{}' is given twice", name_, name);
+    if (!given.emplace(name, &x).second) fail("{}: load_state_dict: '{}' is given twice", t.name, name);
   const auto take = [&](const std::string& name, const Shape& shape, Dtype dtype) {
     const auto found = given.find(name);
-    if (found == given.end()) fail("{}: load_state_dict: '{}' is missing", name_, name);
+    if (found == given.end()) fail("{}: load_state_dict: '{}' is missing", t.name, name);
     const Tensor x = *found->second;
     if (!(x.shape() == shape) || x.dtype() != dtype)
-      fail("{}: load_state_dict: '{}' is {} {}, it must be {} {}", name_, name, x.dtype(), x.shape(), dtype,
+      fail("{}: load_state_dict: '{}' is {} {}, it must be {} {}", t.name, name, x.dtype(), x.shape(), dtype,
            shape);
     given.erase(found);
     return x.detach().clone();
   };
   const double lr = take("lr", {}, kFloat64).item();
-  check_not_negative(name_, "load_state_dict: lr", lr);
-  std::vector<State> states(states_.size());
+  t.check_not_negative("load_state_dict: lr", lr);
+  std::vector<detail::State> states(t.states.size());
   for (size_t i = 0; i < states.size(); i++) {
     const std::string step = fmt::format("{}.step", i);
     if (!given.contains(step)) continue;
     states[i].step = take(step, {}, kInt64).item<int64_t>();
     if (states[i].step < 1)
-      fail("{}: load_state_dict: '{}' must be at least 1: {}", name_, step, states[i].step);
-    for (size_t k = 0; k < kept_.size(); k++)
+      fail("{}: load_state_dict: '{}' must be at least 1: {}", t.name, step, states[i].step);
+    for (size_t k = 0; k < t.kept.size(); k++)
       states[i].tensors[k] =
-          take(fmt::format("{}.{}", i, kept_[k]), parameters_[i].shape(), parameters_[i].dtype());
+          take(fmt::format("{}.{}", i, t.kept[k]), t.parameters[i].shape(), t.parameters[i].dtype());
   }
-  if (!given.empty()) fail("{}: load_state_dict: '{}' is not in this optimizer", name_, given.begin()->first);
-  lr_ = lr;
-  states_ = std::move(states);
+  if (!given.empty())
+    fail("{}: load_state_dict: '{}' is not in this optimizer", t.name, given.begin()->first);
+  t.lr = lr;
+  t.states = std::move(states);
 }
 
 }  // namespace gradus::optim

@@ -1,5 +1,5 @@
-#include <gradus/optim/elementwise_update.h>
 #include <gradus/optim/rmsprop.h>
+#include <gradus/optim/training.h>
 
 #include <cmath>
 
@@ -13,40 +13,46 @@ std::vector<const char*> kept_by(const RMSpropOptions& o) {
   return kept;
 }
 
+struct RmspropTraining final : detail::Training {
+  RmspropTraining(Tensors p, RMSpropOptions o)
+      : Training("RMSprop", std::move(p), o.lr, kept_by(o)), options(o) {
+    check_not_negative("alpha", o.alpha);
+    check_not_negative("eps", o.eps);
+    check_not_negative("weight_decay", o.weight_decay);
+    check_not_negative("momentum", o.momentum);
+  }
+
+  detail::ElementLoop update(const Tensor& x, const std::byte* g, const detail::State& state) override {
+    return dispatch_floating(x.dtype(), [&]<class T>(T) {
+      const T rate = static_cast<T>(lr), alpha = static_cast<T>(options.alpha),
+              rest = static_cast<T>(1 - options.alpha), eps = static_cast<T>(options.eps),
+              decay = static_cast<T>(options.weight_decay), momentum = static_cast<T>(options.momentum);
+      size_t next = 1;
+      T* const px = reinterpret_cast<T*>(x.raw());
+      const T* const pg = reinterpret_cast<const T*>(g);
+      T* const pv = reinterpret_cast<T*>(state.tensors[0].raw());
+      T* const pb = momentum > 0 ? reinterpret_cast<T*>(state.tensors[next++].raw()) : nullptr;
+      T* const pa = options.centered ? reinterpret_cast<T*>(state.tensors[next].raw()) : nullptr;
+      return detail::ElementLoop(x.numel(), [=](int64_t i) {
+        const T gi = decay == 0 ? pg[i] : pg[i] + decay * px[i];
+        T v = pv[i] = alpha * pv[i] + rest * gi * gi;
+        if (pa) {
+          const T a = pa[i] = alpha * pa[i] + rest * gi;
+          v -= a * a;
+        }
+        T step = gi / (std::sqrt(v) + eps);
+        if (pb) step = pb[i] = momentum * pb[i] + step;
+        px[i] -= rate * step;
+      });
+    });
+  }
+
+  RMSpropOptions options;
+};
+
 }  // namespace
 
-RMSprop::RMSprop(Tensors parameters, RMSpropOptions o)
-    : Optimizer("RMSprop", std::move(parameters), o.lr, kept_by(o)), options_(o) {
-  check_not_negative("RMSprop", "alpha", o.alpha);
-  check_not_negative("RMSprop", "eps", o.eps);
-  check_not_negative("RMSprop", "weight_decay", o.weight_decay);
-  check_not_negative("RMSprop", "momentum", o.momentum);
-}
-
-void RMSprop::update(Tensor& x, const Tensor& g, State& state) {
-  dispatch_floating(x.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    const T lr = static_cast<T>(this->lr()), alpha = static_cast<T>(options_.alpha),
-            rest = static_cast<T>(1 - options_.alpha), eps = static_cast<T>(options_.eps),
-            decay = static_cast<T>(options_.weight_decay), momentum = static_cast<T>(options_.momentum);
-    size_t next = 1;
-    T* const px = x.mutable_data<T>();
-    const T* const pg = g.data<T>();
-    T* const pv = state.tensors[0].mutable_data<T>();
-    T* const pb = momentum > 0 ? state.tensors[next++].mutable_data<T>() : nullptr;
-    T* const pa = options_.centered ? state.tensors[next].mutable_data<T>() : nullptr;
-    detail::for_each_element(x.numel(), [=](int64_t i) {
-      const T gi = decay == 0 ? pg[i] : pg[i] + decay * px[i];
-      T v = pv[i] = alpha * pv[i] + rest * gi * gi;
-      if (pa) {
-        const T a = pa[i] = alpha * pa[i] + rest * gi;
-        v -= a * a;
-      }
-      T step = gi / (std::sqrt(v) + eps);
-      if (pb) step = pb[i] = momentum * pb[i] + step;
-      px[i] -= lr * step;
-    });
-  });
-}
+RMSprop::RMSprop(Tensors parameters, RMSpropOptions options)
+    : Optimizer(std::make_shared<RmspropTraining>(std::move(parameters), options)) {}
 
 }  // namespace gradus::optim

@@ -26,10 +26,6 @@ class RMSprop final : public Optimizer {
  public:
   /// Throws for options outside their domain, and as Optimizer does.
   explicit RMSprop(Tensors parameters, RMSpropOptions options = {});
-
- private:
-  void update(Tensor& x, const Tensor& g, State& state) override;
-  RMSpropOptions options_;
 };
 
 }  // namespace gradus::optim

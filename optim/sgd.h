@@ -24,10 +24,6 @@ class SGD final : public Optimizer {
  public:
   /// Throws for options outside their domain, and as Optimizer does.
   SGD(Tensors parameters, SGDOptions options);
-
- private:
-  void update(Tensor& x, const Tensor& g, State& state) override;
-  SGDOptions options_;
 };
 
 }  // namespace gradus::optim

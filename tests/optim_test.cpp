@@ -1,5 +1,6 @@
 #include <gradus/autograd/base/parallel.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/join.h>
 #include <gradus/autograd/ops/reduce.h>
 #include <gradus/optim/adam.h>
 #include <gradus/optim/rmsprop.h>
@@ -8,6 +9,7 @@
 
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <memory>
 
 namespace gradus {
@@ -207,24 +209,61 @@ TEST(Optimizer, LearningRateCanBeChanged) {
   EXPECT_EQ(optimizer.lr(), 0.25);
 }
 
+/// Parameters of several sizes and both dtypes, some of them longer than a thread's share, with the gradients
+/// of three steps.
+Tensors trained(const Maker& make, bool together) {
+  manual_seed(4);
+  Tensors x{randn({200'003}),      randn({1}), randn({70'000}, kFloat64),
+            randn({17}, kFloat64), randn({0}), randn({33'001})};
+  std::vector<std::unique_ptr<optim::Optimizer>> optimizers;
+  for (Tensor& p : x) p.requires_grad_();
+  if (together)
+    optimizers.push_back(make(x));
+  else
+    for (const Tensor& p : x) optimizers.push_back(make({p}));
+  for (int t = 0; t < 3; t++) {
+    for (Tensor& p : x) p.set_grad(randn(p.shape(), p.dtype()));
+    for (const auto& optimizer : optimizers) optimizer->step();
+  }
+  return x;
+}
+void expect_equal(const Tensors& a, const Tensors& b) {
+  for (size_t i = 0; i < a.size(); i++) EXPECT_EQ(a[i].to_vector(), b[i].to_vector()) << i;
+}
+
 TEST(Optimizer, ResultsDoNotDependOnThreads) {
   const int threads = num_threads();
   for (const Maker& make : all_kinds()) {
-    std::vector<std::vector<float>> results;
-    for (const int n : {1, 3}) {
+    set_num_threads(1);
+    const Tensors one = trained(make, true);
+    for (const int n : {2, 3, 8}) {
       set_num_threads(n);
-      manual_seed(4);
-      Tensor x = randn({200'003}).requires_grad_();
-      const auto optimizer = make({x});
-      for (int t = 0; t < 3; t++) {
-        x.set_grad(randn({200'003}));
-        optimizer->step();
-      }
-      results.push_back(x.to_vector<float>());
+      expect_equal(trained(make, true), one);
     }
-    EXPECT_EQ(results[0], results[1]);
   }
   set_num_threads(threads);
+}
+
+TEST(Optimizer, MovesParametersTogetherAsAlone) {
+  for (const Maker& make : all_kinds()) expect_equal(trained(make, true), trained(make, false));
+}
+
+TEST(Optimizer, MomentsDoNotDecayToDenormals) {
+  Tensor x = full({100}, 1).requires_grad_();
+  optim::Adam optimizer({x}, {.betas = {0.5, 0.5}});
+  x.set_grad(full({100}, 1));
+  optimizer.step();
+  x.set_grad(zeros({100}));
+  const auto moments = [&](int steps) {
+    for (int t = 0; t < steps; t++) optimizer.step();
+    const auto state = optimizer.state_dict();
+    return cat({state.at(2).second, state.at(3).second}, 0).to_vector<float>();
+  };
+  for (const float m : moments(125)) ASSERT_GE(m, std::numeric_limits<float>::min());
+  for (const float m : moments(5)) ASSERT_EQ(m, 0);
+  // Elsewhere denormal numbers are what they were.
+  const volatile float least = std::numeric_limits<float>::min();
+  EXPECT_GT(least / 2, 0);
 }
 
 TEST(Optimizer, RefusesBadParameters) {

@@ -1,0 +1,47 @@
+#pragma once
+#include <gradus/optim/element_loop.h>
+#include <gradus/optim/optimizer.h>
+
+#include <span>
+
+namespace gradus::optim::detail {
+
+/// What one parameter's next step depends on.
+struct State {
+  int64_t step = 0;  // how often the parameter has moved
+  std::array<Tensor, 3> tensors;
+};
+
+/// A parameter that a step moves, and the elements of its gradient (row-major).
+struct Moving {
+  size_t index;
+  const std::byte* gradient;
+};
+
+/// Everything that a step works on. It lives as long as an optimizer or a step that runs again needs it.
+struct Training {
+  /// `kept`: the names of the tensors that a parameter's state has, each of the parameter's shape, at first
+  /// 0. Throws unless the parameters are different, floating, contiguous leaves and lr is at least 0.
+  Training(const char* name, Tensors parameters, double lr, std::vector<const char*> kept);
+  virtual ~Training() = default;
+  Training(const Training&) = delete;
+
+  /// The loop that moves x along its gradient g for the state.step-th time.
+  virtual ElementLoop update(const Tensor& x, const std::byte* g, const State& state) = 0;
+  /// One step. It reads lr, step counts and states as they are now, and allocates only the states of
+  /// parameters that move for the first time.
+  void run(std::span<const Moving> moving);
+  /// Throws `name: option must be at least 0: value`.
+  void check_not_negative(const char* option, double value) const;
+
+  const char* const name;
+  Tensors parameters;
+  std::vector<State> states;
+  std::vector<const char*> kept;
+  double lr;
+  // Of the step that is running; kept so that a step allocates nothing.
+  std::vector<Moving> moving;
+  std::vector<ElementLoop> loops;
+};
+
+}  // namespace gradus::optim::detail
