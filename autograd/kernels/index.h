@@ -1,10 +1,13 @@
 #pragma once
 #include <gradus/autograd/base/shape.h>
 
+#include <optional>
+
 namespace gradus::kernels {
 
-/// The row-major position of the first index outside [0, size), or -1.
-int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size);
+/// The row-major position of the first index outside [0, size) that is not `ignored`, or -1.
+int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size,
+                           std::optional<int64_t> ignored = {});
 
 /// y[i…] = x[i… with i_dim replaced by index[i…]]. y is contiguous of li's shape, which is no larger than
 /// x's in the other dims; every index is in [0, x.shape[dim]).

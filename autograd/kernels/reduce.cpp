@@ -228,26 +228,142 @@ void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx,
   });
 }
 
-void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
-  const Layout ly(lx.shape);
-  copy(dtype, y, ly, dtype, x, lx);
-  const int64_t numel = ly.numel(), n = size_along(ly, dim), stride = ly.rank() > 0 ? ly.strides[dim] : 1;
-  if (numel == 0) return;
-  dispatch_floating(dtype, [&]<class T>(T) {
-    const ReduceRows<T>& rows = rows_of<T>();
-    T* const out = static_cast<T*>(y);
-    if (stride == 1 || n == numel)
-      return parallel_for(numel / n, kGrain / 16 / n + 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) rows.softmax(log, out + i * n, n);
+bool in_unit_interval(Dtype dtype, const void* x, const Layout& lx) {
+  return dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
+    T outside = 0;
+    if constexpr (!std::is_same_v<T, bool>) {
+      const Fold<T, T>& fold = rows_of<T>().unit;
+      if (lx.contiguous() && lx.numel() < 2 * kGrain)
+        fold.row(&outside, static_cast<const T*>(x) + lx.offset, lx.numel());
+      else
+        reduce(fold, fold, T(0), &outside, static_cast<const T*>(x), lx, (1u << lx.rank()) - 1);
+    }
+    return outside == 0;
+  });
+}
+
+namespace {
+
+/// Lines along one dim of a contiguous tensor, seen as [outer, n, inner].
+struct Lines {
+  int64_t n, inner, outer;
+  Lines(const Shape& shape, int dim) {
+    const Layout l(shape);
+    n = size_along(l, dim);
+    inner = l.rank() > 0 ? l.strides[dim] : 1;
+    outer = l.numel() / std::max<int64_t>(1, n * inner);
+  }
+  Lines(int64_t outer_, int64_t n_, int64_t inner_) : n(n_), inner(inner_), outer(outer_) {}
+
+  /// Calls row(at, line) where lines are contiguous, else columns(at, line, cols) for up to kFoldColumns
+  /// neighbouring lines: `at` is where their first element is.
+  template <class Row, class Columns>
+  void each(Row row, Columns columns) const {
+    if (n == 0) return;
+    if (inner == 1)
+      return parallel_for(outer, kGrain / 16 / n + 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) row(i * n, i);
       });
-    const int64_t tiles = (stride + kFoldColumns - 1) / kFoldColumns, outer = numel / (n * stride);
+    const int64_t tiles = (inner + kFoldColumns - 1) / kFoldColumns;
     parallel_for(outer * tiles, kGrain / 1024 / n + 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; i++) {
-        const int64_t col = i % tiles * kFoldColumns;
-        rows.softmax_columns(log, out + i / tiles * n * stride + col, n, stride,
-                             std::min(kFoldColumns, stride - col));
+        const int64_t col = i % tiles * kFoldColumns, o = i / tiles;
+        columns(o * n * inner + col, o * inner + col, std::min(kFoldColumns, inner - col));
       }
     });
+  }
+};
+
+}  // namespace
+
+void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
+  const bool dense = lx.contiguous();
+  if (!dense) copy(dtype, y, Layout(lx.shape), dtype, x, lx);
+  const Lines lines(lx.shape, dim);
+  dispatch_floating(dtype, [&]<class T>(T) {
+    const SoftmaxRows<T>& rows = rows_of<T>().softmax;
+    T* const to = static_cast<T*>(y);
+    const T* const from = dense ? static_cast<const T*>(x) + lx.offset : to;
+    lines.each([&](int64_t at, int64_t) { rows.value(log, to + at, from + at, lines.n); },
+               [&](int64_t at, int64_t, int64_t cols) {
+                 rows.value_columns(log, to + at, from + at, lines.n, lines.inner, cols);
+               });
+  });
+}
+
+void softmax_gradient(bool log, Dtype dtype, void* dx, const void* y, const void* g, const Shape& shape,
+                      int dim) {
+  const Lines lines(shape, dim);
+  dispatch_floating(dtype, [&]<class T>(T) {
+    const SoftmaxRows<T>& rows = rows_of<T>().softmax;
+    T* const to = static_cast<T*>(dx);
+    const T *const ys = static_cast<const T*>(y), *const gs = static_cast<const T*>(g);
+    lines.each([&](int64_t at, int64_t) { rows.gradient(log, to + at, ys + at, gs + at, lines.n); },
+               [&](int64_t at, int64_t, int64_t cols) {
+                 rows.gradient_columns(log, to + at, ys + at, gs + at, lines.n, lines.inner, cols);
+               });
+  });
+}
+
+void cross_entropy(const Classified& c, void* losses, void* statistics, const void* weight,
+                   int64_t ignore_index) {
+  const Lines lines(c.n, c.classes, c.inner);
+  const int64_t samples = c.n * c.inner;
+  dispatch_floating(c.dtype, [&]<class T>(T) {
+    const SoftmaxRows<T>& rows = rows_of<T>().softmax;
+    const T* const x = static_cast<const T*>(c.x);
+    const T* const w = static_cast<const T*>(weight);
+    T *const loss = static_cast<T*>(losses), *const m = static_cast<T*>(statistics),
+             *const log_sum = m + samples, *const used = log_sum + samples;
+    const auto finish = [&](int64_t i, const T* line) {
+      const int64_t t = c.target[i];
+      used[i] = t == ignore_index ? T(0) : w ? w[t] : T(1);
+      loss[i] = t == ignore_index ? T(0) : used[i] * (log_sum[i] - (line[t * c.inner] - m[i]));
+    };
+    lines.each(
+        [&](int64_t at, int64_t i) {
+          rows.log_sum_exp(m + i, log_sum + i, x + at, c.classes);
+          finish(i, x + at);
+        },
+        [&](int64_t at, int64_t i, int64_t cols) {
+          rows.log_sum_exp_columns(m + i, log_sum + i, x + at, c.classes, c.inner, cols);
+          for (int64_t j = 0; j < cols; j++) finish(i + j, x + at + j);
+        });
+    sum(c.dtype, used + samples, c.dtype, used, Layout(Shape{samples}), 1);
+  });
+}
+
+void cross_entropy_gradient(const Classified& c, void* dx, const void* statistics, const void* g, bool each,
+                            bool mean) {
+  const Lines lines(c.n, c.classes, c.inner);
+  const int64_t samples = c.n * c.inner;
+  dispatch_floating(c.dtype, [&]<class T>(T) {
+    const SoftmaxRows<T>& rows = rows_of<T>().softmax;
+    T* const to = static_cast<T*>(dx);
+    const T *const x = static_cast<const T*>(c.x), *const m = static_cast<const T*>(statistics),
+                   *const log_sum = m + samples, *const used = log_sum + samples,
+                   *const gs = static_cast<const T*>(g);
+    const T total = mean ? used[samples] : T(1);
+    // A sample that does not count has gradient 0, whatever is in its logits.
+    const auto scale_of = [&](int64_t i) { return used[i] == 0 ? T(0) : gs[each ? i : 0] * used[i] / total; };
+    const auto finish = [&](int64_t i, T* line, T scale) {
+      if (used[i] != 0)
+        line[c.target[i] * c.inner] -= scale;
+      else
+        for (int64_t k = 0; k < c.classes; k++) line[k * c.inner] = 0;
+    };
+    lines.each(
+        [&](int64_t at, int64_t i) {
+          const T scale = scale_of(i);
+          rows.scaled(to + at, x + at, c.classes, m[i], log_sum[i], scale);
+          finish(i, to + at, scale);
+        },
+        [&](int64_t at, int64_t i, int64_t cols) {
+          T scale[kFoldColumns];
+          for (int64_t j = 0; j < cols; j++) scale[j] = scale_of(i + j);
+          rows.scaled_columns(to + at, x + at, c.classes, c.inner, cols, m + i, log_sum + i, scale);
+          for (int64_t j = 0; j < cols; j++) finish(i + j, to + at + j, scale[j]);
+        });
   });
 }
 

@@ -20,8 +20,37 @@ void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const 
 /// dtype; integers wrap.
 void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx, int dim);
 
+/// Whether every element lies in [0, 1].
+bool in_unit_interval(Dtype dtype, const void* x, const Layout& lx);
+
 /// y = exp(x - m) / Σ exp(x - m), m = max x, along `dim`; with `log`, y = (x - m) - log Σ exp(x - m).
 /// y is contiguous of x's shape; floating dtypes only. A row of nothing but -inf is NaN.
 void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim);
+
+/// dx = y (g - Σ g y), or with `log` g - eʸ Σ g, along `dim`; all contiguous.
+void softmax_gradient(bool log, Dtype dtype, void* dx, const void* y, const void* g, const Shape& shape,
+                      int dim);
+
+/// The logits of samples, contiguous [n, classes, inner], and the class of each, [n, inner].
+struct Classified {
+  Dtype dtype;
+  const void* x;
+  const int64_t* target;
+  int64_t n, classes, inner;
+};
+
+/// What cross_entropy computes of each sample besides its loss, [3, n · inner]: the largest logit m,
+/// ln Σ e^(x - m), and w[target]; then the sum of all these weights.
+constexpr int64_t statistics_size(int64_t samples) { return 3 * samples + 1; }
+
+/// losses = -w[t] (x_t - m - ln Σ e^(x - m)), [n, inner]. Samples of the class ignore_index have weight 0 and
+/// loss 0; the other classes lie in [0, classes). `weight`, [classes], may be null: 1.
+void cross_entropy(const Classified& c, void* losses, void* statistics, const void* weight,
+                   int64_t ignore_index);
+
+/// dx = g w[t] / total (softmax(x) - [class = t]), contiguous as x. `each`: g is one for each sample, else
+/// the same for all. `mean`: total is the sum of the weights, else 1.
+void cross_entropy_gradient(const Classified& c, void* dx, const void* statistics, const void* g, bool each,
+                            bool mean);
 
 }  // namespace gradus::kernels

@@ -51,6 +51,20 @@ struct Min {
   }
 };
 
+/// 0 while everything lies in [0, 1], then 2.
+struct Unit {
+  template <class T>
+  static constexpr T start = 0;
+  template <class T, int N>
+  static Vec<T, N> fold(Vec<T, N> a, Vec<T, N> b) {
+    return where((b >= 0) & (b <= 1), a, 2);
+  }
+  template <class T>
+  static T fold(T a, T b) {
+    return b >= 0 && b <= 1 ? a : T(2);
+  }
+};
+
 /// One vector of Acc, converted from as many T.
 template <class Acc, class T>
 Vec<Acc> load_as(const T* p) {
@@ -130,56 +144,157 @@ Vec<T> exp_below(Vec<T> x) {
   return where(x < -limit, 0, exp(where(x < -limit, -limit, x)));
 }
 
-/// y[j] = f(vector of x at j, j) for j < n; the last call may hold lanes beyond n, which are dropped.
-template <class T, class F>
-void each_vector(T* y, const T* x, int64_t n, F f) {
+/// y[j] = f(vectors of x… at j) for j < n; the last call may hold lanes beyond n, which are dropped.
+template <class T, class F, class... X>
+void each_vector(T* y, int64_t n, F f, const X*... x) {
   constexpr int N = kLanes<T>;
   int64_t j = 0;
-  for (; j + N <= n; j += N) f(Vec<T>::load(x + j), j).store(y + j);
-  if (j < n) f(Vec<T>::load(x + j, n - j), j).store(y + j, n - j);
+  for (; j + N <= n; j += N) f(Vec<T>::load(x + j)...).store(y + j);
+  if (j < n) f(Vec<T>::load(x + j, n - j)...).store(y + j, n - j);
 }
 
+/// The largest of a row, and ln Σ e^(x - largest).
 template <class T>
-void softmax_row(bool log, T* y, int64_t n) {
-  T m = kLowest<T>;
-  fold_row<Max>(&m, y, n);
-  double sum = 0;
-  if (!log) {
-    each_vector(y, y, n, [&](Vec<T> x, int64_t) { return exp_below<T>(x - m); });
-    fold_row<Sum>(&sum, y, n);
-    each_vector(y, y, n, [&](Vec<T> x, int64_t) { return x / T(sum); });
-    return;
-  }
+void log_sum_exp(T* m, T* log_sum, const T* x, int64_t n) {
+  T largest = kLowest<T>;
+  fold_row<Max>(&largest, x, n);
   constexpr int64_t kPiece = 256;
   T e[kPiece];
+  double sum = 0;
   for (int64_t j = 0; j < n; j += kPiece) {
     const int64_t length = n - j < kPiece ? n - j : kPiece;
-    each_vector(e, y + j, length, [&](Vec<T> x, int64_t) { return exp_below<T>(x - m); });
+    each_vector(
+        e, length, [=](Vec<T> v) { return exp_below<T>(v - largest); }, x + j);
     fold_row<Sum>(&sum, e, length);
   }
-  const T log_sum = T(__builtin_log(sum));
-  each_vector(y, y, n, [&](Vec<T> x, int64_t) { return x - m - log_sum; });
+  *m = largest;
+  *log_sum = T(__builtin_log(sum));
+}
+template <class T>
+void log_sum_exp_columns(T* m, T* log_sum, const T* x, int64_t rows, int64_t stride, int64_t cols) {
+  T e[kFoldColumns];
+  double sum[kFoldColumns] = {};
+  for (int64_t j = 0; j < cols; j++) m[j] = kLowest<T>;
+  fold_columns<Max>(m, x, rows, stride, cols);
+  for (int64_t i = 0; i < rows; i++) {
+    each_vector(
+        e, cols, [](Vec<T> v, Vec<T> largest) { return exp_below<T>(v - largest); }, x + i * stride, m);
+    fold_columns<Sum>(sum, e, 1, 0, cols);
+  }
+  for (int64_t j = 0; j < cols; j++) log_sum[j] = T(__builtin_log(sum[j]));
 }
 
 template <class T>
-void softmax_columns(bool log, T* y, int64_t rows, int64_t stride, int64_t cols) {
-  T m[kFoldColumns], e[kFoldColumns];
+void softmax_row(bool log, T* y, const T* x, int64_t n) {
+  T m = kLowest<T>;
+  if (log) {
+    T log_sum;
+    log_sum_exp(&m, &log_sum, x, n);
+    each_vector(
+        y, n, [=](Vec<T> v) { return v - m - log_sum; }, x);
+    return;
+  }
+  double sum = 0;
+  fold_row<Max>(&m, x, n);
+  each_vector(
+      y, n, [=](Vec<T> v) { return exp_below<T>(v - m); }, x);
+  fold_row<Sum>(&sum, y, n);
+  each_vector(
+      y, n, [=](Vec<T> e) { return e / T(sum); }, y);
+}
+template <class T>
+void softmax_columns(bool log, T* y, const T* x, int64_t rows, int64_t stride, int64_t cols) {
+  T m[kFoldColumns], by[kFoldColumns];
+  if (log) {
+    log_sum_exp_columns(m, by, x, rows, stride, cols);
+    for (int64_t i = 0; i < rows; i++)
+      each_vector(
+          y + i * stride, cols,
+          [](Vec<T> v, Vec<T> largest, Vec<T> log_sum) { return v - largest - log_sum; }, x + i * stride, m,
+          by);
+    return;
+  }
   double sum[kFoldColumns] = {};
   for (auto& v : m) v = kLowest<T>;
-  fold_columns<Max>(m, y, rows, stride, cols);
+  fold_columns<Max>(m, x, rows, stride, cols);
   for (int64_t i = 0; i < rows; i++) {
-    T* const to = log ? e : y + i * stride;
-    each_vector(to, y + i * stride, cols,
-                [&](Vec<T> x, int64_t j) { return exp_below<T>(x - Vec<T>::load(m + j)); });
-    fold_columns<Sum>(sum, to, 1, 0, cols);
+    each_vector(
+        y + i * stride, cols, [](Vec<T> v, Vec<T> largest) { return exp_below<T>(v - largest); },
+        x + i * stride, m);
+    fold_columns<Sum>(sum, y + i * stride, 1, 0, cols);
   }
-  // From here e holds what every row is divided by, or its logarithm.
-  for (int64_t j = 0; j < cols; j++) e[j] = T(log ? __builtin_log(sum[j]) : sum[j]);
+  for (int64_t j = 0; j < cols; j++) by[j] = T(sum[j]);
   for (int64_t i = 0; i < rows; i++)
-    each_vector(y + i * stride, y + i * stride, cols, [&](Vec<T> x, int64_t j) {
-      const Vec<T> by = Vec<T>::load(e + j);
-      return log ? x - Vec<T>::load(m + j) - by : x / by;
-    });
+    each_vector(
+        y + i * stride, cols, [](Vec<T> e, Vec<T> total) { return e / total; }, y + i * stride, by);
+}
+
+/// Σ a b
+template <class T>
+double dot(const T* a, const T* b, int64_t n) {
+  constexpr int N = kLanes<double>, kChains = 4;
+  Vec<double> chain[kChains];
+  for (auto& c : chain) c = 0;
+  int64_t i = 0;
+  for (; i + kChains * N <= n; i += kChains * N)
+    for (int c = 0; c < kChains; c++)
+      chain[c] = chain[c] + load_as<double>(a + i + c * N) * load_as<double>(b + i + c * N);
+  const Vec<double> all = (chain[0] + chain[1]) + (chain[2] + chain[3]);
+  double sum = 0;
+  for (int lane = 0; lane < N; lane++) sum += all[lane];
+  for (; i < n; i++) sum += double(a[i]) * double(b[i]);
+  return sum;
+}
+
+template <class T>
+void softmax_gradient(bool log, T* dx, const T* y, const T* g, int64_t n) {
+  double sum = 0;
+  if (log)
+    fold_row<Sum>(&sum, g, n);
+  else
+    sum = dot(y, g, n);
+  const T s = T(sum);
+  if (log)
+    each_vector(
+        dx, n, [=](Vec<T> v, Vec<T> gv) { return gv - exp_below<T>(v) * s; }, y, g);
+  else
+    each_vector(
+        dx, n, [=](Vec<T> v, Vec<T> gv) { return v * (gv - s); }, y, g);
+}
+template <class T>
+void softmax_gradient_columns(bool log, T* dx, const T* y, const T* g, int64_t rows, int64_t stride,
+                              int64_t cols) {
+  double sum[kFoldColumns] = {};
+  T s[kFoldColumns];
+  if (log)
+    fold_columns<Sum>(sum, g, rows, stride, cols);
+  else
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = 0; j < cols; j++) sum[j] += double(y[i * stride + j]) * double(g[i * stride + j]);
+  for (int64_t j = 0; j < cols; j++) s[j] = T(sum[j]);
+  for (int64_t i = 0; i < rows; i++)
+    each_vector(
+        dx + i * stride, cols,
+        [=](Vec<T> v, Vec<T> gv, Vec<T> total) {
+          return log ? gv - exp_below<T>(v) * total : v * (gv - total);
+        },
+        y + i * stride, g + i * stride, s);
+}
+
+/// scale e^(x - m - log_sum)
+template <class T>
+void scaled_softmax(T* y, const T* x, int64_t n, T m, T log_sum, T scale) {
+  each_vector(
+      y, n, [=](Vec<T> v) { return scale * exp_below<T>(v - m - log_sum); }, x);
+}
+template <class T>
+void scaled_softmax_columns(T* y, const T* x, int64_t rows, int64_t stride, int64_t cols, const T* m,
+                            const T* log_sum, const T* scale) {
+  for (int64_t i = 0; i < rows; i++)
+    each_vector(
+        y + i * stride, cols,
+        [](Vec<T> v, Vec<T> largest, Vec<T> log, Vec<T> by) { return by * exp_below<T>(v - largest - log); },
+        x + i * stride, m, log_sum, scale);
 }
 
 template <class Op, class T, class Acc>
@@ -187,12 +302,11 @@ constexpr Fold<T, Acc> kFold = {fold_row<Op, T, Acc>, fold_columns<Op, T, Acc>};
 
 template <class T>
 constexpr kernels::ReduceRows<T> rows_of() {
-  kernels::ReduceRows<T> r{kFold<Sum, T, kernels::SumOf<T>>, kFold<Max, T, T>, kFold<Min, T, T>, nullptr,
-                           nullptr};
-  if constexpr (std::is_floating_point_v<T>) {
-    r.softmax = softmax_row<T>;
-    r.softmax_columns = softmax_columns<T>;
-  }
+  kernels::ReduceRows<T> r{
+      kFold<Sum, T, kernels::SumOf<T>>, kFold<Max, T, T>, kFold<Min, T, T>, kFold<Unit, T, T>, {}};
+  if constexpr (std::is_floating_point_v<T>)
+    r.softmax = {softmax_row<T>, softmax_columns<T>,     softmax_gradient<T>, softmax_gradient_columns<T>,
+                 log_sum_exp<T>, log_sum_exp_columns<T>, scaled_softmax<T>,   scaled_softmax_columns<T>};
   return r;
 }
 

@@ -21,15 +21,33 @@ struct Fold {
   void (*columns)(Acc* acc, const T* x, int64_t rows, int64_t stride, int64_t cols);
 };
 
+/// Softmax and what belongs to it, of a row of n and of each column (cols ≤ kFoldColumns) of rows that lie
+/// `stride` apart. A result may be one of the operands.
+template <class T>
+struct SoftmaxRows {
+  /// y = softmax(x), or its logarithm.
+  void (*value)(bool log, T* y, const T* x, int64_t n);
+  void (*value_columns)(bool log, T* y, const T* x, int64_t rows, int64_t stride, int64_t cols);
+  /// The gradient of x for y = softmax(x), or its logarithm.
+  void (*gradient)(bool log, T* dx, const T* y, const T* g, int64_t n);
+  void (*gradient_columns)(bool log, T* dx, const T* y, const T* g, int64_t rows, int64_t stride,
+                           int64_t cols);
+  /// m = max x, log_sum = ln Σ e^(x - m)
+  void (*log_sum_exp)(T* m, T* log_sum, const T* x, int64_t n);
+  void (*log_sum_exp_columns)(T* m, T* log_sum, const T* x, int64_t rows, int64_t stride, int64_t cols);
+  /// y = scale e^(x - m - log_sum)
+  void (*scaled)(T* y, const T* x, int64_t n, T m, T log_sum, T scale);
+  void (*scaled_columns)(T* y, const T* x, int64_t rows, int64_t stride, int64_t cols, const T* m,
+                         const T* log_sum, const T* scale);
+};
+
 /// The inner loops of reductions over T, compiled for one instruction set.
 template <class T>
 struct ReduceRows {
   Fold<T, SumOf<T>> sum;
   Fold<T, T> max, min;
-  /// softmax (or its logarithm) in place, of a row and of each column (cols ≤ kFoldColumns); null for
-  /// integers.
-  void (*softmax)(bool log, T* y, int64_t n);
-  void (*softmax_columns)(bool log, T* y, int64_t rows, int64_t stride, int64_t cols);
+  Fold<T, T> unit;         // 0 while everything lies in [0, 1], then 2
+  SoftmaxRows<T> softmax;  // null for integers
 };
 
 /// bool is reduced as uint8.

@@ -1,3 +1,5 @@
+#include <gradus/autograd/base/launch.h>
+#include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/kernels/index.h>
 #include <gradus/autograd/kernels/reduce.h>
 #include <gradus/autograd/ops/create.h>
@@ -24,6 +26,17 @@ void check_target(const char* op, const Tensor& x, const Tensor& target) {
     fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
 }
 
+void check_probabilities(Dtype dtype, const std::byte* p, const Layout& layout) {
+  if (kernels::in_unit_interval(dtype, p, layout)) return;
+  dispatch(dtype, [&]<class T>(T) {
+    T low, high;
+    const uint32_t all = (1u << layout.rank()) - 1;
+    kernels::extreme(false, dtype, &low, p, layout, all);
+    kernels::extreme(true, dtype, &high, p, layout, all);
+    fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+  });
+}
+
 /// x [n, classes, …] and target [n, …] of a classification; 1-d x is a batch of one.
 struct Classes {
   Tensor x, target;
@@ -41,11 +54,22 @@ Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
   return {rows, t, single};
 }
 
-void check_classes(const char* op, const int64_t* target, const Layout& layout, int64_t classes) {
-  const int64_t bad = kernels::first_out_of_range(target, layout, classes);
+/// Every target but ignore_index is a class.
+void check_range(const char* op, const int64_t* target, const Layout& layout, int64_t classes,
+                 int64_t ignore_index) {
+  const int64_t bad = kernels::first_out_of_range(target, layout, classes, ignore_index);
   if (bad >= 0)
     fail<IndexError>("{}: target {} is not one of {} classes", op, target[element_offset(layout, bad)],
                      classes);
+}
+void check_classes(const char* op, int64_t classes, const Tensor& target, const Tensor& weight,
+                   int64_t ignore_index) {
+  if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
+  if (weight.defined() && !(weight.shape() == Shape{classes}))
+    fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
+                     weight.shape());
+  launch({&target.storage()}, check_range, op, reinterpret_cast<const int64_t*>(target.storage().data()),
+         target.layout(), classes, ignore_index);
 }
 
 struct Targets {
@@ -55,22 +79,76 @@ struct Targets {
 };
 Targets targets_of(const char* op, const Tensor& x, const Tensor& target, const Tensor& weight,
                    int64_t ignore_index) {
-  if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
-  const int64_t classes = x.size(1);
-  if (weight.defined() && !(weight.shape() == Shape{classes}))
-    fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
-                     weight.shape());
+  check_classes(op, x.size(1), target, weight, ignore_index);
   Targets t;
   t.used = target != ignore_index;
   const Tensor index = where(t.used, target, 0);
-  launch({&index.storage()}, check_classes, op, reinterpret_cast<const int64_t*>(index.storage().data()),
-         index.layout(), classes);
   t.index = index.unsqueeze(1);
   t.weight = weight.defined()
                  ? where(t.used, gather(weight.to(x.dtype()), 0, index.flatten()).reshape(index.shape()), 0)
                  : t.used.to(x.dtype());
   return t;
 }
+
+/// x [n, classes, …] or [classes] and the class of each sample.
+struct CrossEntropy {
+  static constexpr auto name = "cross_entropy";
+  static constexpr auto formula =
+      "y = Σ w_t (ln Σ eˣ - x_t), over Σ w_t for the mean        dx = g w_t (eˣ / Σ eˣ - [class = t]) "
+      "likewise";
+  static constexpr Needs needs[] = {in(0) | in(1) | out(1)};
+  Reduction reduction;
+  int64_t ignore_index;
+
+  static int dim_of(const Tensor& x) { return x.dim() == 1 ? 0 : 1; }
+  static kernels::Classified classified(const Tensor& x, const Tensor& target) {
+    const int64_t classes = x.size(dim_of(x)), n = dim_of(x) ? x.size(0) : 1;
+    return {x.dtype(), x.raw(), reinterpret_cast<const int64_t*>(target.raw()),
+            n,         classes, n ? target.numel() / n : 0};
+  }
+
+  /// Results: the loss and what the gradient needs of each sample.
+  std::tuple<Tensor, Tensor> value(const Tensor& x, const Tensor& target, const Tensor& weight) const {
+    const Tensor rows = x.contiguous(), t = target.contiguous();
+    const Tensor w = weight.defined() ? weight.to(x.dtype()).contiguous() : Tensor();
+    Tensor losses = make_empty(dim_of(x) ? target.shape() : Shape(), x.dtype());
+    Tensor statistics = make_empty({kernels::statistics_size(target.numel())}, x.dtype());
+    const void* const weights = w.defined() ? w.raw() : nullptr;
+    launch({&losses.storage(), &statistics.storage(), &rows.storage(), &t.storage(),
+            w.defined() ? &w.storage() : &t.storage()},
+           kernels::cross_entropy, classified(rows, t), losses.raw(), statistics.raw(), weights,
+           ignore_index);
+    if (reduction == Reduction::None) return {losses, statistics};
+    const Tensor y = losses.sum();
+    return {reduction == Reduction::Mean ? y / total(statistics) : y, statistics};
+  }
+  Tensor vjp(In<0>, const Back& b) const {
+    const Tensor x = b.in(0), target = b.in(1), statistics = b.out(1).detach();
+    if (b.create_graph()) return composed_gradient(x, target, statistics, b.g());
+    const Tensor rows = x.contiguous(), t = target.contiguous(), g = b.g().contiguous();
+    Tensor dx = make_empty(x.shape(), x.dtype());
+    launch({&dx.storage(), &rows.storage(), &t.storage(), &statistics.storage(), &g.storage()},
+           kernels::cross_entropy_gradient, classified(rows, t), dx.raw(), statistics.raw(), g.raw(),
+           reduction == Reduction::None, reduction == Reduction::Mean);
+    return dx;
+  }
+
+ private:
+  static Tensor total(const Tensor& statistics) { return statistics[statistics.numel() - 1]; }
+  /// The same in ops.
+  Tensor composed_gradient(const Tensor& x, const Tensor& target, const Tensor& statistics, Tensor g) const {
+    const int dim = dim_of(x);
+    Shape per_class = Shape::filled(x.shape().rank(), 1), per_sample = x.shape();
+    per_class[dim] = x.shape()[dim];
+    per_sample[dim] = 1;
+    if (reduction == Reduction::Mean) g = g / total(statistics);
+    if (reduction == Reduction::None) g = g.reshape(per_sample);
+    const int64_t n = target.numel();
+    const Tensor weight = statistics.slice(0, 2 * n, 3 * n).reshape(per_sample),
+                 chosen = target.reshape(per_sample) == arange(0, x.shape()[dim]).reshape(per_class);
+    return where(weight != 0, (softmax(x, dim) - chosen.to(x.dtype())) * (g * weight), 0);
+  }
+};
 
 }  // namespace
 
@@ -81,16 +159,7 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight,
                             Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
-  if (p.numel() > 0) {
-    dispatch(p.dtype(), [&]<class T>(T) {
-      T low, high;
-      const uint32_t all = (1u << p.layout().rank()) - 1;
-      kernels::extreme(false, p.dtype(), &low, p.storage().data(), p.layout(), all);
-      kernels::extreme(true, p.dtype(), &high, p.storage().data(), p.layout(), all);
-      if (!(double(low) >= 0 && double(high) <= 1))
-        fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
-    });
-  }
+  launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
   const Tensor losses = pointwise(formulas::Bce{}, p, target);
   return reduced(weight.defined() ? losses * weight : losses, reduction);
 }
@@ -119,6 +188,14 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
     fail("cross_entropy: label_smoothing must lie in [0, 1], not {}", label_smoothing);
   if (x.dim() == 0 || x.size(x.dim() == 1 ? 0 : 1) == 0)
     fail<ShapeError>("cross_entropy: x must have a dim of classes: {}", x.shape());
+  const bool probabilities = target.shape() == x.shape() && is_floating(target.dtype());
+  if (!probabilities && label_smoothing == 0 && !(weight.defined() && weight.requires_grad())) {
+    const Classes c = classes_of("cross_entropy", x, target);
+    check_classes("cross_entropy", c.x.size(1), c.target, weight, ignore_index);
+    return std::get<0>(apply(CrossEntropy{reduction, ignore_index},
+                             is_floating(x.dtype()) ? x : x.to(kFloat32), target, weight));
+  }
+
   const bool single = x.dim() == 1;
   const Tensor logp = log_softmax(single ? x.unsqueeze(0) : x, 1);
   const double classes = static_cast<double>(logp.size(1));
@@ -126,7 +203,7 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
   per_class[1] = -1;
   const Tensor weighted = weight.defined() ? logp * weight.to(logp.dtype()).reshape(per_class) : logp;
 
-  if (target.shape() == x.shape() && is_floating(target.dtype())) {
+  if (probabilities) {
     Tensor t = single ? target.unsqueeze(0) : target;
     if (label_smoothing > 0) t = t * (1 - label_smoothing) + label_smoothing / classes;
     const Tensor losses = -(weighted * t).sum({1});

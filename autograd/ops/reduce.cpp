@@ -145,6 +145,15 @@ struct Cumsum {
   Tensor vjp(In<0>, const Back& b) const { return apply(Cumsum{dim, !reverse}, b.g()); }
 };
 
+/// The fused gradient of softmax, or its logarithm, along dim.
+Tensor softmax_gradient(bool log, const Tensor& y, const Tensor& g, int dim) {
+  const Tensor rows = y.contiguous(), gradients = g.contiguous();
+  Tensor dx = make_empty(y.shape(), y.dtype());
+  launch({&dx.storage(), &rows.storage(), &gradients.storage()}, kernels::softmax_gradient, log, y.dtype(),
+         dx.raw(), rows.raw(), gradients.raw(), y.shape(), dim);
+  return dx;
+}
+
 struct Softmax {
   static constexpr auto name = "softmax";
   static constexpr auto formula = "y = eˣ / Σ eˣ        dx = y (g - Σ g y)";
@@ -157,8 +166,9 @@ struct Softmax {
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
-    const Tensor y = b.out(), gy = b.g() * y;
-    return gy - y * gy.sum({dim}, true);
+    const Tensor y = b.out(), g = b.g();
+    if (!b.create_graph()) return softmax_gradient(false, y, g, dim);
+    return y * (g - (g * y).sum({dim}, true));
   }
 };
 
@@ -173,7 +183,10 @@ struct LogSoftmax {
            x.layout(), dim);
     return y;
   }
-  Tensor vjp(In<0>, const Back& b) const { return b.g() - exp(b.out()) * b.g().sum({dim}, true); }
+  Tensor vjp(In<0>, const Back& b) const {
+    if (!b.create_graph()) return softmax_gradient(true, b.out(), b.g(), dim);
+    return b.g() - exp(b.out()) * b.g().sum({dim}, true);
+  }
 };
 
 Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : x.to(kFloat32); }
