@@ -61,6 +61,7 @@ TEST(CheckExpression, ComputesWhatItSays) {
   expect_value("[[1, -2], [3e0, .5]]", tensor({{1., -2.}, {3., 0.5}}, kFloat64));
   expect_value("[[1. -2.]\n [3.  0.5]]", tensor({{1., -2.}, {3., 0.5}}, kFloat64));
   expect_value("sum(x,\n  dim=1)  # over rows", x.sum({1}));
+  expect_value("\xef\xbb\xbfx\r\n", x);
 }
 
 TEST(CheckExpression, EveryFunctionThatIsListedCanBeCalled) {

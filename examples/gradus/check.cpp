@@ -52,7 +52,7 @@ int check(const std::string& path) {
     if (!report && !wrong) fail("{}: {}", path, report.reason);
     fmt::print("{}: the function is {:.8g}\n{}", path, file.value, report);
     return report ? 0 : 1;
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     fmt::print(stderr, "gradus: {}\n", error.what());
     return 2;
   }

@@ -95,7 +95,7 @@ Expression Reader::apply(const Function& f, Place at, std::vector<Expression> in
     for (const Expression& input : inputs) x.push_back(input(values));
     try {
       return f.call(x, attrs);
-    } catch (const Error& error) {
+    } catch (const std::exception& error) {
       // A row of the op table does not know its name when it reads its keywords.
       std::string_view reason = error.what();
       const bool keyword = reason.starts_with("attrs: ");

@@ -17,6 +17,8 @@ class Tokenizer {
   Tokenizer(const std::string& path, std::string_view text) : path_(path), rest_(text) {}
 
   std::vector<Token> run() {
+    constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";  // with which some editors begin
+    if (rest_.starts_with(kByteOrderMark)) rest_.remove_prefix(kByteOrderMark.size());
     while (!rest_.empty()) next();
     add(Token::Kind::NewLine, 0);
     add(Token::Kind::End, 0);

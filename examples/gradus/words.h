@@ -5,8 +5,8 @@
 
 namespace gradus::examples {
 
-/// " (did you mean 'tanh'?)" with the candidate that is fewest single-character changes away from `word`, or
-/// nothing where none is near.
+/// " (did you mean 'tanh'?)" with the candidate that is fewest single-letter changes away from `word`, upper
+/// and lower case being one; or nothing where none is near.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
 /// How many columns of a terminal the UTF-8 text takes, at one a character.
