@@ -45,7 +45,7 @@ void lesson() {
   for (const Repair& r : repairs(y)) {
     const GradcheckReport at_start = check_handmade(r.cost, r.output, mistake.start, x, r.labels);
     const GradcheckReport there = check_handmade(r.cost, r.output, mistake.elsewhere, x, r.labels);
-    fmt::print("   {:<49} {}   |a - n| / (|a| + |n|): {:.0e} at the start, {:.0e} elsewhere\n", r.what,
+    fmt::print("   {:<45} {}   |a - n| / (|a| + |n|): {:.0e} at the start, {:.0e} elsewhere\n", r.what,
                at_start && there ? "right" : "WRONG", at_start.error(), there.error());
     claim(at_start && there, r.what);
   }
