@@ -27,7 +27,7 @@ int positive(const char* what, std::string_view text) {
 }
 
 bool is_training(std::string_view workload) {
-  return workload == "planar" || workload == "cats" || workload == "mlp";
+  return workload == "planar" || workload == "replayed" || workload == "cats" || workload == "mlp";
 }
 
 Request parse(int argc, char** argv, const std::vector<std::string_view>& workloads) {
@@ -47,7 +47,8 @@ Request parse(int argc, char** argv, const std::vector<std::string_view>& worklo
   if (argc == 6)
     request.iterations = positive("ITERS", argv[5]);
   else
-    request.iterations = request.workload == "planar" ? kPlanarIterations : 500;
+    request.iterations =
+        request.workload == "planar" || request.workload == "replayed" ? kPlanarIterations : 500;
   return request;
 }
 

@@ -18,7 +18,7 @@ class Loader {
  public:
   explicit Loader(const bench::Request& request) : dtype_(dtype_of(request)) {
     if (std::getenv("PEERS_DATA")) return;
-    if (request.workload == "planar") {
+    if (request.workload == "planar" || request.workload == "replayed") {
       made_ = bench::planar_inputs();
     } else if (request.workload == "mlp") {
       made_ = bench::mlp_inputs();
@@ -101,6 +101,7 @@ void overhead(const bench::Request& request) {
   print_overhead(request, repetitions);
 }
 
+/// planar, or replayed: the same, recorded once.
 void planar(const bench::Request& request) {
   struct Model {
     nn::Linear hidden, output;
@@ -114,12 +115,19 @@ void planar(const bench::Request& request) {
     Model model{load.linear(2, 4, "planar_W1"), load.linear(4, 1, "planar_W2")};
     optim::SGD optimizer(nn::parameters(model), {.lr = 1.2});
     Tensor loss;
-    const double start = now();
-    for (int i = 0; i < request.iterations; i++) {
+    const auto step = [&] {
       optimizer.zero_grad();
       loss = binary_cross_entropy(model(x), target);
       loss.backward();
       optimizer.step();
+    };
+    const double start = now();
+    if (request.workload == "replayed") {
+      constexpr int kWarmup = 2;
+      Replay replay = record(step, kWarmup);
+      for (int i = kWarmup + 1; i < request.iterations; i++) replay();
+    } else {
+      for (int i = 0; i < request.iterations; i++) step();
     }
     repetitions.push_back({now() - start, loss.item()});
   }
@@ -210,7 +218,7 @@ void chain1m(const bench::Request& request) {
 void run(const bench::Request& request) {
   set_num_threads(request.threads);
   if (request.workload == "overhead") overhead(request);
-  if (request.workload == "planar") planar(request);
+  if (request.workload == "planar" || request.workload == "replayed") planar(request);
   if (request.workload == "cats") cats(request);
   if (request.workload == "mlp") mlp(request);
   if (request.workload == "chain1m") chain1m(request);
@@ -219,5 +227,5 @@ void run(const bench::Request& request) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::program_main(argc, argv, {"overhead", "planar", "cats", "mlp", "chain1m"}, run);
+  return bench::program_main(argc, argv, {"overhead", "planar", "replayed", "cats", "mlp", "chain1m"}, run);
 }
