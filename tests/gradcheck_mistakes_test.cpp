@@ -79,7 +79,8 @@ TEST(Mistakes, PointwiseFormulas) {
          "the derivative of sigmoid in 'TwiceTheDerivative', y (1 - y), is in it twice");
   expect(check<NoMask>(x), Finding::MissingDerivative, "the derivative of relu in 'NoMask'");
   expect(check<NoGradient>(x), Finding::NotConnected, "it is not connected");
-  expect(check<Additive>(x), Finding::WrongRule, "the rule of 'Additive', which computes exp, should give g y");
+  expect(check<Additive>(x), Finding::WrongRule,
+         "the rule of 'Additive', which computes exp, should give g y");
 }
 
 TEST(Mistakes, ARuleMustPassTheIncomingGradientOnceOn) {

@@ -33,7 +33,8 @@ class Examination {
                   &Examination::weight_decay});
   }
   Diagnosis by_place() {
-    const auto d = first({&Examination::one_row_of_result, &Examination::localised});
+    const auto d =
+        first({&Examination::any_factor, &Examination::one_row_of_result, &Examination::localised});
     return d ? *d : unknown();
   }
 
@@ -70,67 +71,74 @@ class Examination {
     return {};
   }
 
-  /// numeric = c · analytic for one number c.
-  std::optional<Diagnosis> factor() {
+  /// The one number c with numeric = c · analytic; nothing where there is none.
+  std::optional<double> ratio() const {
     double an = 0, aa = 0;
-    int64_t nonzero = 0;
     for (const GradcheckElement* e : elements_) {
       an += e->analytic * e->numeric;
       aa += e->analytic * e->analytic;
-      nonzero += std::abs(e->numeric) > negligible();
     }
     const double c = an / aa;
-    if (std::abs(c - 1) < 1e-4 || !explains([&](size_t r, size_t j) { return c * analytic(r, j); }))
-      return {};
-    const auto is = [&](double wanted) { return std::abs(c - wanted) <= 1e-5 * std::abs(wanted); };
-    const auto with = [&](double exact) {
-      return [this, exact](size_t r, size_t j) { return exact * analytic(r, j); };
-    };
-    if (is(-1))
-      return found(Finding::Sign, with(-1),
-                   [&] { return "the sign is flipped: numeric / gradient = -1 everywhere"; });
+    if (std::abs(c - 1) < 1e-4 || !explains(times(c))) return {};
+    return c;
+  }
+  Correction times(double c) const {
+    return [this, c](size_t r, size_t j) { return c * analytic(r, j); };
+  }
+  std::optional<Diagnosis> constant(double c) const {
+    return found(Finding::Factor, times(c), [&] {
+      return fmt::format("{}off by a constant factor: numeric / gradient = {:.6g} everywhere",
+                         c < 0 ? "the sign is flipped and " : "", c);
+    });
+  }
 
-    const std::string sign = c < 0 ? "the sign is flipped and " : "";
-    const auto size = [&](const std::string& of, int64_t s) -> std::optional<Diagnosis> {
-      if (s <= 1) return {};
-      for (int power : {1, 2}) {
-        const double by = std::pow(static_cast<double>(s), power);
-        const char* twice = power == 2 ? " squared" : "";
-        if (is(std::copysign(by, c)))
-          return found(Finding::Size, with(std::copysign(by, c)), [&] {
-            return fmt::format("{}off by {}{} = {}: the gradient is {} times too small. {}", sign, s, twice,
-                               of, by,
-                               power == 1 ? "Divided by it once too often, or a mean where a sum belongs?"
-                                          : "Divided by it twice too often?");
-          });
-        if (is(std::copysign(1 / by, c)))
-          return found(Finding::Size, with(std::copysign(1 / by, c)), [&] {
-            return fmt::format("{}off by {}{} = {}: the gradient is {} times too large. {}", sign, s, twice,
-                               of, by,
-                               power == 1 ? "Is the division by it missing, or a sum where a mean belongs?"
-                                          : "Multiplied by it instead of divided?");
-          });
+  /// -1, 2, 1/2 or a size of the problem.
+  std::optional<Diagnosis> factor() {
+    const auto c = ratio();
+    if (!c) return {};
+    const auto is = [&](double wanted) { return std::abs(std::abs(*c) - wanted) <= 1e-5 * wanted; };
+    if (is(1))
+      return found(Finding::Sign, times(-1),
+                   [&] { return "the sign is flipped: numeric / gradient = -1 everywhere"; });
+    std::vector<std::pair<std::string, int64_t>> named, sizes;
+    for (const auto& [what, size] : all_.sizes) named.emplace_back("the number of " + what, size);
+    const auto dims_of = [&](const std::string& name, const Shape& shape) {
+      for (int d = 0; d < shape.rank(); d++) sizes.emplace_back(dim_of(name, d, shape.rank()), shape[d]);
+      sizes.emplace_back("all elements of " + name, shape.numel());
+    };
+    dims_of("the result", all_.result_shape);
+    for (const auto& other : all_.inputs) dims_of(other.checked->name, other.checked->shape);
+    if (auto d = size(*c, named)) return d;
+    if (is(2) || is(0.5)) return constant(*c);
+    return size(*c, sizes);
+  }
+  std::optional<Diagnosis> size(double c, const std::vector<std::pair<std::string, int64_t>>& sizes) const {
+    for (const auto& [what, s] : sizes)
+      for (double power : {1, -1, 2, -2}) {
+        const double by = std::copysign(std::pow(static_cast<double>(s), power), c);
+        if (s <= 1 || std::abs(c - by) > 1e-5 * std::abs(by)) continue;
+        std::string of;
+        for (const auto& [other, same] : sizes)
+          if (same == s) of += (of.empty() ? "" : " = ") + other;
+        const char* hint = power == 1    ? "Divided by it once too often, or a mean where a sum belongs?"
+                           : power == -1 ? "Is the division by it missing, or a sum where a mean belongs?"
+                           : power == 2  ? "Divided by it twice too often?"
+                                         : "Multiplied by it instead of divided?";
+        return found(Finding::Size, times(by), [&] {
+          return fmt::format(
+              "{}off by {}{} = {}: the gradient is {} times too {}. {}",
+              c < 0 ? "the sign is flipped and " : "", s, std::abs(power) == 2 ? " squared" : "", of,
+              std::pow(static_cast<double>(s), std::abs(power)), power > 0 ? "small" : "large", hint);
+        });
       }
-      return {};
-    };
-    for (const auto& [what, s] : all_.sizes)
-      if (auto d = size("the number of " + what, s)) return d;
-    const auto plain = [&] {
-      return found(Finding::Factor, with(c), [&] {
-        return fmt::format("{}off by a constant factor: numeric / gradient = {:.6g} everywhere", sign, c);
-      });
-    };
-    if (is(2) || is(0.5) || is(-2) || is(-0.5)) return plain();
-    const auto dims_of = [&](const std::string& name, const Shape& shape) -> std::optional<Diagnosis> {
-      for (int d = 0; d < shape.rank(); d++)
-        if (auto found_size = size(dim_of(name, d, shape.rank()), shape[d])) return found_size;
-      return size("all elements of " + name, shape.numel());
-    };
-    if (auto d = dims_of("the result", all_.result_shape)) return d;
-    for (const auto& other : all_.inputs)
-      if (auto d = dims_of(other.checked->name, other.checked->shape)) return d;
-    // A single number is always off by "a factor".
-    return nonzero > 1 ? plain() : std::nullopt;
+    return {};
+  }
+  /// Some other number. A single element is always off by one.
+  std::optional<Diagnosis> any_factor() {
+    int64_t nonzero = 0;
+    for (const GradcheckElement* e : elements_) nonzero += std::abs(e->numeric) > negligible();
+    const auto c = ratio();
+    return c && nonzero > 1 ? constant(*c) : std::nullopt;
   }
 
   std::optional<Diagnosis> transposed() {
@@ -148,19 +156,25 @@ class Examination {
       if (k == i_ || other.checked->shape != in_.shape || other.checked->outputs != in_.outputs) continue;
       // Here it is the other's measured gradient that explains the claim.
       bool same = true;
+      double difference = 0, size = 0;
       for (const GradcheckElement* e : elements_) {
         const double n = other.numeric[static_cast<size_t>(e->output) * n_ + static_cast<size_t>(e->input)];
         same = same &&
                std::abs(n - e->analytic) <=
                    4 * (tolerance(n, e->analytic, me_.scale, all_.atol, all_.rtol, me_.floats) + e->doubt);
+        difference += (n - e->analytic) * (n - e->analytic);
+        size += n * n;
       }
       if (!same) continue;
+      const double mismatch = size == 0 ? 0 : std::sqrt(difference / size) / 2;
       const bool both = explains([&](size_t r, size_t j) { return other.analytic[r * n_ + j]; }).has_value();
-      return Diagnosis{Finding::Swapped,
-                       both ? fmt::format("swapped: the gradients of {} and {} are exchanged", in_.name,
-                                          other.checked->name)
-                            : fmt::format("this is the gradient of {}", other.checked->name),
-                       both ? 0.0 : 1.0};
+      const std::string& name = other.checked->name;
+      return Diagnosis{
+          Finding::Swapped,
+          both ? fmt::format("swapped: the gradients of {} and {} are exchanged, they match to {:.1e}",
+                             in_.name, name, mismatch)
+               : fmt::format("this is the gradient of {}, which it matches to {:.1e}", name, mismatch),
+          mismatch};
     }
     return {};
   }

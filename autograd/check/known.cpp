@@ -1,4 +1,5 @@
 #include <gradus/autograd/check/known.h>
+#include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/pointwise.h>
 
 namespace gradus::detail {
@@ -41,10 +42,27 @@ std::vector<KnownFormula> known(formulas::List<F...>) {
   return all;
 }
 
+/// f, which captures nothing, in symbols and on tensors.
+template <class F>
+Slip slip(F) {
+  return {[](const char* u) { return F{}(Symbol(u)).text(); },
+          [](const Tensor& u) { return Tensor(F{}(u)); }};
+}
+
 }  // namespace
 
 const std::vector<KnownFormula>& known_formulas() {
   static const std::vector<KnownFormula> all = known(formulas::All{});
+  return all;
+}
+
+const std::vector<Slip>& slips() {
+  static const std::vector<Slip> all = {
+      slip([](auto u) { return u; }),           slip([](auto u) { return 1 - u; }),
+      slip([](auto u) { return 1 + u; }),       slip([](auto u) { return u * u; }),
+      slip([](auto u) { return 1 - u * u; }),   slip([](auto u) { return u * (1 - u); }),
+      slip([](auto u) { return u * (1 + u); }), slip([](auto u) { return 1 / u; }),
+  };
   return all;
 }
 

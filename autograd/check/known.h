@@ -19,4 +19,11 @@ struct KnownFormula {
 /// All formulas (kernels/formulas.h) that have a derivative, with their default attributes.
 const std::vector<KnownFormula>& known_formulas();
 
+/// What a derivative becomes by a slip: a square, a factor or a term forgotten.
+struct Slip {
+  std::string (*text)(const char* u);
+  Tensor (*at)(const Tensor& u);
+};
+const std::vector<Slip>& slips();
+
 }  // namespace gradus::detail

@@ -54,6 +54,7 @@ struct Variant {
 
 /// A derivative that stands in a rule where another belongs.
 struct Replacement {
+  bool slip;  // no function's derivative
   Finding kind;
   std::string text;                      // a sentence
   std::string instead;                   // "y (1 - y)"
@@ -100,7 +101,7 @@ class Search {
   // ---- gradients that are claimed
   bool autograd_is_right() const;
   void rehearse();
-  void derivatives();
+  void derivatives(bool slips);
   void single_indices();
   void layers();
   void products();
@@ -236,12 +237,14 @@ bool Search::autograd_is_right() const {
 }
 
 void Search::rehearse() {
-  derivatives();
+  // The simplest first: among equals it is named.
+  paths();
+  derivatives(false);
   single_indices();
   layers();
   products();
-  paths();
   last_steps_values();
+  derivatives(true);
   factors();
   settle();
 }
@@ -290,11 +293,13 @@ void Search::settle() {
     for (const Match& m : matches_)
       if (m.mismatches[i] <= met_ && (!best || rank(m) > rank(*best))) best = &m;
     if (!best) continue;
-    Diagnosis d{best->kind, {}, best->mismatches[i]};
-    d.text =
-        fmt::format("{}; with this mistake the backward pass gives the claimed gradient{} to {:.1e}",
-                    best->text, best->explained > 1 ? fmt::format("s of {} inputs", best->explained) : "",
-                    std::max(best->mismatches[i], 1e-16));
+    double worst = 0;
+    for (double m : best->mismatches)
+      if (m <= met_) worst = std::max(worst, m);
+    Diagnosis d{best->kind, {}, worst};
+    d.text = fmt::format(
+        "{}; with this mistake the backward pass gives the claimed gradient{} to {:.1e}", best->text,
+        best->explained > 1 ? fmt::format("s of {} inputs", best->explained) : "", std::max(worst, 1e-16));
     std::set<Finding> kinds = {best->kind};
     for (const Match& m : matches_)
       if (m.mismatches[i] <= met_ && rank(m) == rank(*best) && kinds.insert(m.kind).second)
@@ -303,6 +308,7 @@ void Search::settle() {
   }
 }
 
+/// The derivatives of functions, from the likeliest on, then slips in writing one down.
 std::vector<Replacement> Search::replacements(size_t k, uint32_t i, const KnownFormula* own) const {
   const bool unary = node(k).num_inputs() == 1;
   const std::string op = own && node(k).name() != std::string(own->name)
@@ -316,8 +322,9 @@ std::vector<Replacement> Search::replacements(size_t k, uint32_t i, const KnownF
     return values;
   };
   const auto y = [this](size_t s) { return trace_->value(s); };
+  bool slipped = false;
   const auto add = [&](Finding kind, std::string text, std::string instead, std::function<Tensor(size_t)> d) {
-    list.push_back({kind, std::move(text), std::move(instead), std::move(d)});
+    list.push_back({slipped, kind, std::move(text), std::move(instead), std::move(d)});
   };
 
   add(Finding::MissingDerivative, fmt::format("the derivative of {}{} is missing", op, right), "1",
@@ -378,10 +385,18 @@ std::vector<Replacement> Search::replacements(size_t k, uint32_t i, const KnownF
       });
     }
   }
+  slipped = true;
+  for (const Slip& slip : slips()) {
+    const auto of = [&](const char* u) {
+      return fmt::format("{} stands where the derivative of {}{} belongs", slip.text(u), op, right);
+    };
+    add(Finding::OtherDerivative, of("y"), slip.text("y"), [&slip, y](size_t s) { return slip.at(y(s)); });
+    add(Finding::OtherDerivative, of("x"), slip.text("x"), [&slip, x](size_t s) { return slip.at(x(s)[0]); });
+  }
   return list;
 }
 
-void Search::derivatives() {
+void Search::derivatives(bool slips) {
   std::set<std::string> done;
   for (size_t k = 0; k < steps().size(); k++) {
     const std::string op = node(k).name();
@@ -399,8 +414,11 @@ void Search::derivatives() {
         if (!wants(group[0], i)) continue;
         const bool same_shape = node(group[0]).num_inputs() == 1 &&
                                 trace_->input_value(group[0], 0).shape() == node(group[0]).shape(0);
-        if (!own && !same_shape) continue;
+        // The derivative of a sum is no function that one forgets.
+        const bool constant = own && own->derivatives[i].reads == nothing;
+        if (constant || (!own && !same_shape)) continue;
         for (const Replacement& r : replacements(group[0], i, own)) {
+          if (r.slip != slips) continue;
           const std::string everywhere =
               group.size() > 1 ? fmt::format(" (in all {} places)", group.size()) : "";
           const std::string ratio =

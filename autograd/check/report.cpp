@@ -201,8 +201,18 @@ std::string GradcheckReport::str() const {
       for (const auto& column : columns) line += " " + column[r] + " ";
       text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     }
-  for (const GradcheckInput& in : inputs)
-    if (in.diagnosis.kind != Finding::None) text += fmt::format("  {}: {}\n", in.name, in.diagnosis.text);
+  for (size_t i = 0; i < inputs.size(); i++) {
+    // What is the same for several inputs is said once.
+    const Diagnosis& d = inputs[i].diagnosis;
+    const auto same = [&](const GradcheckInput& in) { return in.diagnosis.text == d.text; };
+    if (d.kind == Finding::None ||
+        std::any_of(inputs.begin(), inputs.begin() + static_cast<std::ptrdiff_t>(i), same))
+      continue;
+    std::string names;
+    for (const GradcheckInput& in : inputs)
+      if (same(in)) names += (names.empty() ? "" : ", ") + in.name;
+    text += fmt::format("  {}: {}\n", names, d.text);
+  }
   return text;
 }
 

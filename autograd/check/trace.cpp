@@ -36,7 +36,7 @@ Tensor fitted(Tensor g, const Edge& e) {
 Tensors fitted(const Tensors& given, const Node& node) {
   Tensors passed(given.size());
   for (size_t i = 0; i < given.size(); i++)
-    if (given[i].defined()) passed[i] = fitted(given[i], node.edges()[i]);
+    if (given[i].defined() && node.edges()[i]) passed[i] = fitted(given[i], node.edges()[i]);
   return passed;
 }
 
