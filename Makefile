@@ -63,7 +63,7 @@ clang: check-packages
 	ctest --no-tests=error --test-dir build-clang
 
 tidy: clang
-	git ls-files 'autograd/*.cpp' 'nn/*.cpp' 'optim/*.cpp' 'examples/*.cpp' 'tests/*_test.cpp' | \
+	git ls-files 'autograd/*.cpp' 'nn/*.cpp' 'optim/*.cpp' 'examples/*.cpp' 'docs/*.cpp' 'tests/*_test.cpp' | \
 	  xargs -P $(CMAKE_BUILD_PARALLEL_LEVEL) -n 1 clang-tidy-14 -p build-clang --quiet
 
 asan: sanitizers

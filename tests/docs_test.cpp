@@ -220,7 +220,7 @@ std::string drift_from_console(const Block& block) {
     while (++i < block.lines.size() && !block.lines[i].starts_with("$ "))
       answer.lines.push_back(block.lines[i]);
     if (answer.lines.empty()) continue;
-    if (const std::string found = drift(answer, {printed}); !found.empty()) return found;
+    if (std::string found = drift(answer, {printed}); !found.empty()) return found;
   }
   return "";
 }
