@@ -707,6 +707,12 @@ void check_gemms() {
                               {301, 67, 65}, {3, 300, 90}};
   for (auto& s : sizes)
     for (bool with_bias : {false, true}) check_gemm<T>(s[0], s[1], s[2], with_bias);
+  // Few rows of a wide product, at every level; more rows, by strips and by blocks; k in two parts.
+  for (int64_t m = 5; m <= 26; m++) check_gemm<T>(m, 69 + m % 3, 19 + m % 2, m % 2 == 0);
+  const int64_t wide[][3] = {{20, 131, 209}, {7, 33, 1030},   {20, 64, 1100}, {26, 70, 600},
+                             {64, 300, 40},  {129, 33, 1030}, {140, 300, 120}};
+  for (auto& s : wide)
+    for (bool with_bias : {false, true}) check_gemm<T>(s[0], s[1], s[2], with_bias);
 }
 TEST(Gemm, SmallAndOddSizesFloat) { check_gemms<float>(); }
 TEST(Gemm, SmallAndOddSizesDouble) { check_gemms<double>(); }
@@ -719,8 +725,9 @@ TEST(Gemm, ZeroSizes) {
   }
 }
 TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumns) {
-  for (int64_t k : {3, 40, 100}) {
-    const int64_t m = 20, n = 40;
+  const int64_t sizes[][3] = {{20, 40, 3},   {20, 40, 40},  {20, 40, 100}, {7, 100, 40},
+                              {64, 200, 50}, {200, 40, 50}, {40, 200, 30}};
+  for (const auto& [m, n, k] : sizes) {
     const Buffer<float> a(m * k, 1.f), b(k * n, 1.f), c(m * n);
     a[2 * k] = kNaN;
     b[n * (k - 1) + 5] = kInf;
@@ -777,9 +784,37 @@ TEST(Gemm, ASmallRowIsTheSameAloneAndInABatch) {
   check_rows_alone<double>();
 }
 template <class T>
+void check_rows_in_any_number() {
+  const int64_t m = 260, n = 150, k = 67;
+  for (const Lie& la : lies(m, k)) {
+    const Buffer<T> a(la.size), b(k * n), bt(k * n), bias(n), all(m * n), some(m * n);
+    for (int64_t i = 0; i < a.size; i++) a[i] = T(std::sin(double(i)));
+    for (int64_t p = 0; p < k; p++)
+      for (int64_t j = 0; j < n; j++) b[p * n + j] = bt[j * k + p] = T(std::cos(double(p * n + j)));
+    for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
+    kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), all.get(), n);
+    for (int64_t rows : {1, 4, 8, 12, 13, 20, 24, 25, 64, 129, 200, 260}) {
+      kernels::gemm(dtype_of<T>, rows, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), some.get(),
+                    n);
+      ASSERT_EQ(std::memcmp(some.get(), all.get(), size_t(rows * n) * sizeof(T)), 0) << rows;
+      // With b contiguous along k, vectors are multiplied along it where that is faster: for less than 8
+      // rows.
+      if (rows < 8) continue;
+      kernels::gemm(dtype_of<T>, rows, n, k, a.get(), la.row, la.col, bt.get(), 1, k, bias.get(), some.get(),
+                    n);
+      ASSERT_EQ(std::memcmp(some.get(), all.get(), size_t(rows * n) * sizeof(T)), 0) << rows << " turned";
+    }
+  }
+}
+TEST(Gemm, ARowIsTheSameInAnyNumberOfRows) {
+  check_rows_in_any_number<float>();
+  check_rows_in_any_number<double>();
+}
+template <class T>
 void check_gemm_threads() {
   const int64_t sizes[][3] = {{20, 3000, 209}, {209, 20, 3000}, {150, 290, 310}, {1000, 70, 64},
-                              {61, 97, 1000},  {135001, 4, 4},  {270001, 1, 8},  {40001, 7, 8}};
+                              {61, 97, 1000},  {64, 520, 400},  {520, 64, 400},  {6, 600, 1500},
+                              {135001, 4, 4},  {270001, 1, 8},  {40001, 7, 8}};
   for (const auto& size : sizes) {
     const int64_t m = size[0], n = size[1], k = size[2];
     for (const Lie& la : lies(m, k))

@@ -55,38 +55,54 @@ void* scratch() {
   return memory.get();
 }
 
+/// How a product is computed. It depends on the sizes and strides alone, never on the number of threads.
+template <class T>
+struct Plan {
+  Product<T> product;
+  void (*run)(const Product<T>& p, void* scratch);
+  int64_t unit;  // rows or columns that a part should have a multiple of
+};
+template <class T>
+Plan<T> plan(const Product<T>& p) {
+  const GemmPaths<T>& path = paths<T>();
+  if (p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1))
+    return {p, path.tall, 64};
+  // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
+  if (p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= 24 || p.m < 8))
+    return {p.m < p.n ? p.turned() : p, path.dot, 5};
+  // Where b is contiguous along k, it need not be copied as an a.
+  const Product<T> q = p.b.row == 1 && p.b.col != 1 && (p.m < p.n || p.a.row == 1) ? p.turned() : p;
+  const bool wide =
+      path.least_wide <= q.m && q.m <= path.most_wide && q.m < q.n && q.b.col == 1 && q.c.col == 1;
+  return {q, wide ? path.wide : path.panel, 32};
+}
+
 template <class T>
 void multiply(const Product<T>& p) {
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
     for (int64_t i = 0; i < p.m; i++)
-      for (int64_t j = 0; j < p.n; j++) p.c.data[i * p.c.row + j] = p.bias ? p.bias[j] : T(0);
+      for (int64_t j = 0; j < p.n; j++) p.c(i, j) = p.bias.data ? p.bias(i, j) : T(0);
     return;
   }
   if (paths<T>().outer(p)) return;
-  const bool tall = p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1);
-  // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
-  const bool along_k = p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= 24 || p.m < 8);
-  const auto run = tall ? paths<T>().tall : along_k ? paths<T>().dot : paths<T>().panel;
-  if (p.m * p.n * p.k < 2 * kGrain) return run(p, scratch());
+  const auto [whole, run, unit] = plan(p);
+  const int64_t multiplications = p.m * p.n * p.k;
+  if (multiplications < 2 * kGrain || num_threads() == 1) return run(whole, scratch());
 
   // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
-  const bool by_rows = p.m >= p.n;
-  const int64_t unit = by_rows ? 60 : 96, size = by_rows ? p.m : p.n, units = (size + unit - 1) / unit;
-  const int64_t grain = std::max(kGrain * units / (p.m * p.n * p.k), units / (4 * num_threads()));
-  parallel_for(units, num_threads() == 1 ? units : grain, [&](int64_t begin, int64_t end) {
-    Product<T> piece = p;
-    const int64_t first = begin * unit, length = std::min(size, end * unit) - first;
-    if (by_rows) {
-      piece.m = length;
-      piece.a.data += first * p.a.row;
-      piece.c.data += first * p.c.row;
-    } else {
-      piece.n = length;
-      piece.b.data += first * p.b.col;
-      if (p.bias) piece.bias += first;
-      piece.c.data += first;
-    }
+  // There are few, since each reads the other operand again.
+  const bool by_rows = whole.m >= whole.n;
+  const int64_t size = by_rows ? whole.m : whole.n, units = (size + unit - 1) / unit;
+  const int64_t parts = std::min({units, multiplications / kGrain, int64_t{2} * num_threads()});
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = units * begin / parts * unit, last = std::min(units * end / parts * unit, size);
+    Product<T> piece = whole;
+    (by_rows ? piece.m : piece.n) = last - first;
+    Strided<const T>& read = by_rows ? piece.a : piece.b;
+    read.data += first * (by_rows ? read.row : read.col);
+    if (piece.bias.data) piece.bias.data += first * (by_rows ? piece.bias.row : piece.bias.col);
+    piece.c.data += first * (by_rows ? piece.c.row : piece.c.col);
     run(piece, scratch());
   });
 }
@@ -102,7 +118,7 @@ void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a
                  k,
                  {static_cast<const T*>(a), a_row, a_col},
                  {static_cast<const T*>(b), b_row, b_col},
-                 static_cast<const T*>(bias),
+                 {static_cast<const T*>(bias), 0, 1},
                  {static_cast<T*>(c), c_row, 1}});
   });
 }

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#define GRADUS_UNROLL _Pragma("GCC unroll 16")
+#define GRADUS_UNROLL _Pragma("GCC unroll 24")
 
 namespace gradus::GRADUS_LEVEL_NAMESPACE {
 
@@ -17,11 +17,15 @@ using kernels::Strided;
 template <class T>
 using Raw = typename Vec<T>::Raw;
 
-/// What a tile of c at column j is added to: its elements so far, or first the bias, or nothing (null).
+/// What the tile of c at (i, j) is added to: its elements so far, or first the bias, or nothing (null).
 template <class T>
-Strided<const T> start_of(const Product<T>& p, bool first, const Strided<T>& c, int64_t j) {
-  if (!first) return {c.data, c.row, 1};
-  return {p.bias ? p.bias + j : nullptr, 0, 1};
+Strided<const T> start_of(const Product<T>& p, bool first, int64_t i, int64_t j) {
+  if (!first) return {&p.c(i, j), p.c.row, p.c.col};
+  return {p.bias.data ? &p.bias(i, j) : nullptr, p.bias.row, p.bias.col};
+}
+template <class T>
+Strided<T> from(const Strided<T>& x, int64_t i, int64_t j) {
+  return {&x(i, j), x.row, x.col};
 }
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -32,10 +36,9 @@ constexpr int64_t part(int64_t n, int64_t parts, int64_t i) { return n * i / par
 
 /// A dot tile is kTile x kTile sums, all in registers.
 constexpr int kTile = GRADUS_VECTOR_BYTES == 64 ? 5 : 3;
-/// Of k that is multiplied at a time, so that a tile's operands stay in the first-level cache.
+/// Of k that is multiplied at a time, so that a tile's rows stay in the first-level cache.
 template <class T>
-constexpr int64_t kDotBlock = 2048 / sizeof(T);
-constexpr int64_t kDotColumns = 24 * kTile;
+constexpr int64_t kDotBlock = 4096 / sizeof(T);
 
 template <class T, int N, int... I>
 T sum_lanes(typename Vec<T, N>::Raw v, std::integer_sequence<int, I...>) {
@@ -52,43 +55,36 @@ T sum_lanes(Raw<T> v) {
   return sum_lanes<T, kLanes<T>>(v, std::make_integer_sequence<int, kLanes<T> / 2>{});
 }
 
-/// Vector v of row i goes to y[v · rows + i]; the last vector is filled up with zeros.
-template <class T>
-void pack_vectors(T* y, const T* x, int64_t stride, int64_t rows, int64_t k) {
-  constexpr int N = kLanes<T>;
-  for (int64_t i = 0; i < rows; i++, x += stride) {
-    T* to = y + i * N;
-    int64_t p = 0;
-    for (; p + N <= k; p += N, to += rows * N) Vec<T>::load(x + p).store(to);
-    if (p < k) Vec<T>::load(x + p, k - p).store(to);
-  }
-}
-
-/// c[M, N] = start + a · b over `count` packed vectors; what `next` and `after` point to is wanted soon.
+/// c[M, N] = start + a · b; what `next` and `after` point to is wanted soon.
 template <class T, int M, int N>
-void dot_tile(int64_t count, const T* a, const T* b, Strided<const T> start, Strided<T> c, const T* next,
-              const T* after) {
+void dot_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const T> start, Strided<T> c,
+              const T* next, const T* after) {
   constexpr int L = kLanes<T>;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
-  for (; count > 0; count--, a += M * L, b += N * L, next += L, after += L) {
-    __builtin_prefetch(next);
-    __builtin_prefetch(after);
+  const auto multiply = [&](auto load) {
     Raw<T> bs[N];
-    GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = Vec<T>::load(b + j * L).raw;
+    GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = load(b.data + j * b.col);
     GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = Vec<T>::load(a + i * L).raw;
+      const Raw<T> ai = load(a.data + i * a.row);
       GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] += ai * bs[j];
     }
+  };
+  for (; k >= L; k -= L, a.data += L, b.data += L, next += L, after += L) {
+    __builtin_prefetch(next);
+    __builtin_prefetch(after);
+    multiply([](const T* x) { return Vec<T>::load(x).raw; });
   }
+  if (k > 0) multiply([k](const T* x) { return Vec<T>::load(x, k).raw; });
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) {
     const T s = sum_lanes<T>(sum[i][j]);
-    c.data[i * c.row + j] = start.data ? start.data[i * start.row + j] + s : s;
+    c(i, j) = start.data ? start(i, j) + s : s;
   }
 }
 
 template <class T>
-using DotTile = void (*)(int64_t, const T*, const T*, Strided<const T>, Strided<T>, const T*, const T*);
+using DotTile = void (*)(int64_t, Strided<const T>, Strided<const T>, Strided<const T>, Strided<T>, const T*,
+                         const T*);
 /// Entry i · kTile + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
 constexpr auto dot_tiles(std::integer_sequence<int, I...>) {
@@ -101,29 +97,19 @@ template <class T>
 constexpr auto kDotTiles = dot_tiles<T>(std::make_integer_sequence<int, kTile * kTile>{});
 
 template <class T>
-void dot(const Product<T>& p, void* scratch) {
-  constexpr int64_t L = kLanes<T>, block = kDotBlock<T>;
-  T* const packed_a = static_cast<T*>(scratch);
-  T* const packed_b = packed_a + kTile * block;
-  for (int64_t j0 = 0; j0 < p.n; j0 += kDotColumns) {
-    const int64_t j1 = smaller(p.n, j0 + kDotColumns);
-    for (int64_t q = 0; q < p.k; q += block) {
-      const int64_t k = smaller(block, p.k - q), count = (k + L - 1) / L;
-      for (int64_t j = j0; j < j1; j += kTile)
-        pack_vectors(packed_b + (j - j0) * count * L, p.b.data + j * p.b.col + q, p.b.col,
-                     smaller(kTile, j1 - j), k);
-      for (int64_t i = 0; i < p.m; i += kTile) {
-        const int64_t rows = smaller(kTile, p.m - i), left = p.m - i - rows;
-        const T* const a = p.a.data + i * p.a.row + q;
-        pack_vectors(packed_a, a, p.a.row, rows, k);
-        for (int64_t j = j0, tile = 0; j < j1; j += kTile, tile++) {
-          const int64_t next = 2 * tile < left ? rows + 2 * tile : 0,
-                        after = 2 * tile + 1 < left ? next + 1 : 0;
-          const Strided<T> c = {p.c.data + i * p.c.row + j, p.c.row, 1};
-          kDotTiles<T>.at[(rows - 1) * kTile + smaller(kTile, j1 - j) - 1](
-              count, packed_a, packed_b + (j - j0) * count * L, start_of(p, q == 0, c, j), c,
-              a + next * p.a.row, a + after * p.a.row);
-        }
+void dot(const Product<T>& p, void*) {
+  for (int64_t q = 0; q < p.k; q += kDotBlock<T>) {
+    const int64_t k = smaller(kDotBlock<T>, p.k - q);
+    for (int64_t i = 0; i < p.m; i += kTile) {
+      const int64_t rows = smaller(kTile, p.m - i), left = p.m - i - rows;
+      const Strided<const T> a = from(p.a, i, q);
+      // Two of the rows that come next are fetched with each tile of these.
+      for (int64_t j = 0, next = rows; j < p.n; j += kTile, next += 2) {
+        const bool wanted = next < rows + smaller(kTile, left);
+        const T* const row = a.data + (wanted ? next : 0) * a.row;
+        kDotTiles<T>.at[(rows - 1) * kTile + smaller(kTile, p.n - j) - 1](
+            k, a, from(p.b, q, j), start_of(p, q == 0, i, j), from(p.c, i, j), row,
+            wanted && next + 1 < rows + left ? row + a.row : row);
       }
     }
   }
@@ -131,22 +117,26 @@ void dot(const Product<T>& p, void* scratch) {
 
 // ---- panel: rows of b times elements of a
 
-/// A panel tile is up to kRows rows of 2 vectors, all in registers.
+/// A panel tile is up to kRows rows of 2 vectors, or up to twice as many of one, all in registers.
 constexpr int kRows = GRADUS_VECTOR_BYTES == 64 ? 12 : GRADUS_VECTOR_BYTES == 32 ? 6 : 4;
-constexpr int64_t kPanelBlock = 256;
-/// For few rows, or where b is small (in bytes), its strips are read where they lie, else they are copied.
-constexpr int64_t kDirectRows = 2 * kRows, kDirectSize = 32 << 10;
+/// Of k that is multiplied at a time. What is copied of b, in strips of two vectors, stays in the
+/// second-level cache.
+constexpr int64_t kPanelBlock = 1024, kPackedBytes = 256 << 10;
+/// Where c has few rows or b is small (in bytes), b is read where it lies. For some more rows a strip at a
+/// time is copied, while the next one comes from memory.
+constexpr int64_t kDirectRows = 2 * kRows, kDirectBytes = 32 << 10, kFewRows = 128;
 
-template <class T, int M>
-void pack_rows(T* y, const T* a, int64_t row, int64_t col, int64_t k) {
-  for (; k > 0; k--, a += col, y += M) GRADUS_UNROLL for (int i = 0; i < M; i++) y[i] = a[i * row];
-}
+/// What is wanted soon: two vectors of one more row at each `every`-th step.
+template <class T>
+struct Ahead {
+  const T* data;
+  int64_t row, every;
+};
 
-/// c[M, cols] = start + a · b: a packed [k, M], a row of b every `b_row`; cols in ((V-1)·L, V·L], V·L unless
-/// Masked.
+/// c[M, cols] = start + a · b, b and c dense along rows; cols in ((V-1)·L, V·L], V·L unless Masked.
 template <class T, int M, int V, bool Masked>
-void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<const T> start, Strided<T> c,
-                int64_t cols) {
+void panel_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const T> start, Strided<T> c,
+                int64_t cols, Ahead<T> ahead) {
   constexpr int L = kLanes<T>;
   const int64_t last = cols - (V - 1) * L;
   const auto load = [&](const T* x, int v) {
@@ -154,19 +144,27 @@ void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<const 
   };
   Raw<T> sum[M][V];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
-      start.data ? load(start.data + i * start.row, v) : Raw<T>{};
-  for (; k > 0; k--, a += M, b += b_row) {
-    Raw<T> bs[V];
-    // The next strip's part of this row.
-    GRADUS_UNROLL for (int v = 0; v < V; v++) __builtin_prefetch(b + (V + v) * L);
-    GRADUS_UNROLL for (int v = 0; v < V; v++) bs[v] = load(b, v);
-    GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = a[i] - Raw<T>{};
-      GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bs[v];
+      start.data ? load(&start(i, 0), v) : Raw<T>{};
+  while (k > 0) {
+    __builtin_prefetch(ahead.data);
+    __builtin_prefetch(ahead.data + L);
+    ahead.data += ahead.row;
+    const int64_t steps = smaller(k, ahead.every);
+    k -= steps;
+    for (int64_t q = 0; q < steps; q++, a.data += a.col, b.data += b.row) {
+      Raw<T> bs[V];
+      GRADUS_UNROLL for (int v = 0; v < V; v++) bs[v] = load(b.data, v);
+      // Only every third row is pointed to: there are not registers enough for all.
+      const T* rows = a.data;
+      GRADUS_UNROLL for (int i = 0; i < M; i++) {
+        const Raw<T> ai = rows[i % 3 * a.row] - Raw<T>{};
+        if (i % 3 == 2) rows += 3 * a.row;
+        GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bs[v];
+      }
     }
   }
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) {
-    T* const to = c.data + i * c.row + v * L;
+    T* const to = &c(i, v * L);
     if (Masked && v == V - 1)
       Vec<T>(sum[i][v]).store(to, last);
     else
@@ -174,19 +172,51 @@ void panel_tile(int64_t k, const T* a, const T* b, int64_t b_row, Strided<const 
   }
 }
 
-template <class T>
-using PanelTile = void (*)(int64_t, const T*, const T*, int64_t, Strided<const T>, Strided<T>, int64_t);
+/// c[M, L] = start + a · b with a packed as [k, M]. Of b, every row is read once; two vectors of every row of
+/// `next` are fetched at every second step.
+template <class T, int M>
+void single_tile(int64_t k, const T* a, Strided<const T> b, Strided<const T> start, Strided<T> c,
+                 const T* next) {
+  constexpr int L = kLanes<T>;
+  Raw<T> sum[M];
+  GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] = start.data ? Vec<T>::load(&start(i, 0)).raw : Raw<T>{};
+  const auto step = [&] {
+    const Raw<T> bs = Vec<T>::load(b.data).raw;
+    GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] += (a[i] - Raw<T>{}) * bs;
+    a += M;
+    b.data += b.row;
+  };
+  for (; k >= 2; k -= 2, next += b.row) {
+    __builtin_prefetch(next);
+    __builtin_prefetch(next + L);
+    step();
+    step();
+  }
+  if (k > 0) step();
+  GRADUS_UNROLL for (int i = 0; i < M; i++) Vec<T>(sum[i]).store(&c(i, 0));
+}
+
+template <class T, int M>
+void pack_rows(T* y, Strided<const T> a, int64_t k) {
+  for (; k > 0; k--, a.data += a.col, y += M) GRADUS_UNROLL for (int i = 0; i < M; i++) y[i] = a(i, 0);
+}
+
 template <class T>
 struct PanelTiles {
-  void (*pack[kRows])(T*, const T*, int64_t, int64_t, int64_t);
-  PanelTile<T> full[kRows], wide[kRows], narrow[kRows];
+  using Tile = void (*)(int64_t, Strided<const T>, Strided<const T>, Strided<const T>, Strided<T>, int64_t,
+                        Ahead<T>);
+  Tile full[kRows], wide[kRows], narrow[kRows];
+  /// For 1 to kDirectRows rows; null up to kRows.
+  void (*single[kDirectRows])(int64_t, const T*, Strided<const T>, Strided<const T>, Strided<T>, const T*);
+  void (*pack[kDirectRows])(T*, Strided<const T>, int64_t);
 };
 template <class T, int... I>
 constexpr PanelTiles<T> panel_tiles(std::integer_sequence<int, I...>) {
-  return {{pack_rows<T, I + 1>...},
-          {panel_tile<T, I + 1, 2, false>...},
+  return {{panel_tile<T, I + 1, 2, false>...},
           {panel_tile<T, I + 1, 2, true>...},
-          {panel_tile<T, I + 1, 1, true>...}};
+          {panel_tile<T, I + 1, 1, true>...},
+          {((void)I, nullptr)..., single_tile<T, kRows + I + 1>...},
+          {pack_rows<T, I + 1>..., pack_rows<T, kRows + I + 1>...}};
 }
 template <class T>
 constexpr PanelTiles<T> kPanelTiles = panel_tiles<T>(std::make_integer_sequence<int, kRows>{});
@@ -230,37 +260,88 @@ void pack_strip(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
 
 template <class T>
 void panel(const Product<T>& p, void* scratch) {
-  constexpr int64_t L = kLanes<T>, width = 2 * L;
-  constexpr int64_t kRowBlock = (256 << 10) / (kPanelBlock * int64_t(sizeof(T))) / kRows * kRows;
-  T* const strip = static_cast<T*>(scratch);
-  T* const packed_a = strip + kPanelBlock * width;
-  const bool direct = p.b.col == 1 && (p.m <= kDirectRows || p.k * p.n * int64_t(sizeof(T)) <= kDirectSize);
-  const int64_t blocks = (p.k + kPanelBlock - 1) / kPanelBlock;
-  for (int64_t i0 = 0; i0 < p.m; i0 += kRowBlock) {
-    const int64_t m = smaller(kRowBlock, p.m - i0), tiles = (m + kRows - 1) / kRows;
-    for (int64_t q = 0; q < blocks; q++) {
-      const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
+  constexpr int64_t L = kLanes<T>, width = 2 * L, size = sizeof(T);
+  T* const packed_b = static_cast<T*>(scratch);
+  T* const packed_a = packed_b + kPackedBytes / size;
+  T* const turned = packed_a + kRows * kPanelBlock;
+  const bool small = p.b.col == 1 && p.k * p.n * size <= kDirectBytes;
+  const bool direct = small || (p.b.col == 1 && p.m <= kDirectRows);
+  const bool few = p.b.col == 1 && p.m <= kFewRows;
+  const int64_t blocks = (p.k + kPanelBlock - 1) / kPanelBlock, tiles = (p.m + kRows - 1) / kRows;
+  for (int64_t q = 0; q < blocks; q++) {
+    const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
+    const int64_t columns = direct ? p.n : few ? width : kPackedBytes / size / k / width * width;
+    for (int64_t j0 = 0; j0 < p.n; j0 += columns) {
+      const int64_t j1 = smaller(p.n, j0 + columns);
+      if (!direct)
+        for (int64_t j = j0; j < j1; j += width)
+          pack_strip<T>(packed_b + (j - j0) * k, from(p.b, q0, j), k, smaller(width, j1 - j));
       for (int64_t t = 0; t < tiles; t++) {
-        const int64_t first = part(m, tiles, t), rows = part(m, tiles, t + 1) - first;
-        const T* const a = p.a.data + (i0 + first) * p.a.row + q0 * p.a.col;
-        kPanelTiles<T>.pack[rows - 1](packed_a + first * k, a, p.a.row, p.a.col, k);
-      }
-      for (int64_t j = 0; j < p.n; j += width) {
-        const int64_t cols = smaller(width, p.n - j);
-        const T* b = p.b.data + q0 * p.b.row + j * p.b.col;
-        if (!direct) pack_strip<T>(strip, {b, p.b.row, p.b.col}, k, cols);
-        const auto& kind = cols == width ? kPanelTiles<T>.full
-                           : cols > L    ? kPanelTiles<T>.wide
-                                         : kPanelTiles<T>.narrow;
-        for (int64_t t = 0; t < tiles; t++) {
-          const int64_t first = part(m, tiles, t), rows = part(m, tiles, t + 1) - first;
-          const Strided<T> c = {p.c.data + (i0 + first) * p.c.row + j, p.c.row, 1};
-          kind[rows - 1](k, packed_a + first * k, direct ? b : strip, direct ? p.b.row : width,
-                         start_of(p, q == 0, c, j), c, cols);
+        const int64_t i = part(p.m, tiles, t), rows = part(p.m, tiles, t + 1) - i;
+        Strided<const T> a = from(p.a, i, q0);
+        if (a.row == 1 && j1 - j0 > 2 * width) {
+          kPanelTiles<T>.pack[rows - 1](packed_a, a, k);
+          a = {packed_a, 1, rows};
+        }
+        for (int64_t j = j0; j < j1; j += width) {
+          const int64_t cols = smaller(width, j1 - j), next = j + width < p.n ? j + width : j;
+          const Strided<const T> b =
+              direct ? from(p.b, q0, j) : Strided<const T>{packed_b + (j - j0) * k, width, 1};
+          Ahead<T> ahead = {b.data, 0, k};
+          if (!small && (direct || few))
+            ahead = {&p.b(q0 + part(k, tiles, t), next), p.b.row, tiles};
+          else if (!small && p.c.col == 1)
+            ahead = {&p.c(i, next), p.c.row, (k + rows - 1) / rows};
+          const auto tile = (cols == width ? kPanelTiles<T>.full
+                             : cols > L    ? kPanelTiles<T>.wide
+                                           : kPanelTiles<T>.narrow)[rows - 1];
+          const Strided<const T> start = start_of(p, q == 0, i, j);
+          const Strided<T> c = from(p.c, i, j);
+          // A turned bias is one number for a row, not a row.
+          if (c.col == 1 && (!start.data || start.col == 1)) {
+            tile(k, a, b, start, c, cols, ahead);
+          } else {
+            const Strided<T> dense = {turned, width, 1};
+            if (start.data)
+              for (int64_t l = 0; l < cols; l++)
+                for (int64_t r = 0; r < rows; r++) dense(r, l) = start(r, l);
+            tile(k, a, b, {start.data ? turned : nullptr, width, 1}, dense, cols, ahead);
+            for (int64_t l = 0; l < cols; l++)
+              for (int64_t r = 0; r < rows; r++) c(r, l) = dense(r, l);
+          }
         }
       }
     }
   }
+}
+
+// ---- wide: few rows, of which every one is in the tile, so that b is read once
+
+template <class T>
+void wide(const Product<T>& p, void* scratch) {
+  constexpr int64_t L = kLanes<T>, width = 2 * L;
+  T* const a = static_cast<T*>(scratch);
+  const int64_t whole = p.n / width * width;
+  for (int64_t q = 0; q < p.k; q += kPanelBlock) {
+    const int64_t k = smaller(kPanelBlock, p.k - q);
+    kPanelTiles<T>.pack[p.m - 1](a, from(p.a, 0, q), k);
+    for (int64_t j = 0; j < whole; j += L) {
+      // Each tile fetches half of the rows of the next two.
+      const int64_t half = j / L % 2, next = j - half * L + (j + width < whole ? width : 0);
+      kPanelTiles<T>.single[p.m - 1](k, a, from(p.b, q, j), start_of(p, q == 0, 0, j), from(p.c, 0, j),
+                                     &p.b(q + half * (k / 2), next));
+    }
+  }
+  if (whole < p.n) {
+    const Strided<const T> bias = p.bias.data ? from(p.bias, 0, whole) : p.bias;
+    panel<T>({p.m, p.n - whole, p.k, p.a, from(p.b, 0, whole), bias, from(p.c, 0, whole)}, scratch);
+  }
+}
+
+/// The bias of column j.
+template <class T>
+T bias_of(const Product<T>& p, int64_t j) {
+  return p.bias.data ? p.bias(0, j) : T(0);
 }
 
 // ---- tall: n and k are small, m is long; rounded as by a panel, so that a row is the same for any m
@@ -289,7 +370,7 @@ void tall_spread(const Product<T>& p) {
   Raw<T> bias, pattern[K];
   for (int lane = 0; lane < L; lane++) {
     const int j = lane % N;
-    bias[lane] = p.bias ? p.bias[j] : T(0);
+    bias[lane] = bias_of(p, j);
     for (int q = 0; q < K; q++) pattern[q][lane] = p.b.data[q * p.b.row + j * p.b.col];
   }
   const auto multiply = [&]<int... P>(Raw<T> x, std::integer_sequence<int, P...>) {
@@ -332,7 +413,7 @@ void tall_columns(const Product<T>& p) {
   constexpr int L = kLanes<T>;
   T b[K];
   for (int q = 0; q < K; q++) b[q] = p.b.data[q * p.b.row];
-  const T bias = p.bias ? *p.bias : T(0);
+  const T bias = bias_of(p, 0);
   const auto multiply = [&](const T* a) {
     Raw<T> x[K], y = bias - Raw<T>{};
     GRADUS_UNROLL for (int q = 0; q < K; q++) x[q] = Vec<T>::load(a + q * L).raw;
@@ -359,7 +440,7 @@ void tall_rows(const Product<T>& p) {
     const int64_t cols = smaller(L, p.n - j);
     Raw<T> bias = {}, bs[K] = {};
     for (int64_t lane = 0; lane < cols; lane++) {
-      if (p.bias) bias[lane] = p.bias[j + lane];
+      bias[lane] = bias_of(p, j + lane);
       for (int q = 0; q < K; q++) bs[q][lane] = p.b.data[q * p.b.row + (j + lane) * p.b.col];
     }
     const T* a = p.a.data;
@@ -434,7 +515,7 @@ void outer_sum(const Product<T>& p) {
   sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
   for (int i = 0; i < M; i++)
     for (int j = 0; j < N; j++) {
-      T total = p.bias ? p.bias[j] : T(0);
+      T total = bias_of(p, j);
       for (int q = 0; q < kAtOnce; q++) total += sum[0][q * kTerms + i * N + j];
       p.c.data[i * p.c.row + j] = total;
     }
@@ -459,7 +540,8 @@ bool outer(const Product<T>& p) {
 }
 
 template <class T>
-constexpr kernels::GemmPaths<T> kPaths = {outer<T>, tall<T>, dot<T>, panel<T>};
+constexpr kernels::GemmPaths<T> kPaths = {outer<T>, tall<T>,   dot<T>,     wide<T>,
+                                          panel<T>, kRows + 1, kDirectRows};
 
 }  // namespace
 

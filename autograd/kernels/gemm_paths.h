@@ -8,20 +8,27 @@ template <class T>
 struct Strided {
   T* data;
   int64_t row, col;
+  T& operator()(int64_t i, int64_t j) const { return data[i * row + j * col]; }
 };
 
-/// A product's operands: c[m, n] = a[m, k] · b[k, n] + bias[n], or no bias where that is null. c.col is 1.
+/// A product's operands: c[m, n] = a[m, k] · b[k, n] + bias[m, n], or no bias where its data is null. The
+/// bias is the same for every row or for every column.
 template <class T>
 struct Product {
   int64_t m, n, k;
-  Strided<const T> a, b;
-  const T* bias;
+  Strided<const T> a, b, bias;
   Strided<T> c;
+
+  /// cᵀ = bᵀ · aᵀ + biasᵀ
+  Product turned() const {
+    const auto turn = [](auto x) { return decltype(x){x.data, x.col, x.row}; };
+    return {n, m, k, turn(b), turn(a), turn(bias), turn(c)};
+  }
 };
 
 /// The ways to compute a product, compiled for one instruction set. Whatever part of c a call is given, an
 /// element's arithmetic depends on k and its own row and column alone. `scratch` is kGemmScratch bytes,
-/// aligned to 64; all want m, n and k above 0.
+/// aligned to 64; all want m, n and k above 0, and all but dot and panel want c.col to be 1.
 template <class T>
 struct GemmPaths {
   /// For m and n up to 4, a and b dense along them. Returns false, and does nothing, where it has no loop for
@@ -29,17 +36,21 @@ struct GemmPaths {
   bool (*outer)(const Product<T>& p);
   /// For n and k up to kTallSize, a contiguous along k: b stays in registers.
   void (*tall)(const Product<T>& p, void* scratch);
-  /// For a and b contiguous along k: multiplies vectors along k and adds their lanes at the end.
+  /// For a and b contiguous along k: multiplies vectors along k and adds their lanes at the end. Best where m
+  /// is at least n.
   void (*dot)(const Product<T>& p, void* scratch);
+  /// For least_wide to most_wide rows, b.col and c.col 1: as panel, but reads b once.
+  void (*wide)(const Product<T>& p, void* scratch);
   /// For all others: multiplies rows of b by single elements of a.
   void (*panel)(const Product<T>& p, void* scratch);
+  int64_t least_wide, most_wide;
 };
 struct GemmTable {
   GemmPaths<float> f32;
   GemmPaths<double> f64;
 };
 
-inline constexpr int64_t kGemmScratch = 320 << 10;
+inline constexpr int64_t kGemmScratch = 512 << 10;
 inline constexpr int64_t kTallSize = 8;
 
 }  // namespace gradus::kernels
