@@ -107,9 +107,9 @@ class Pool {
       seen = generation_;
     }
   }
-  /// Spins for some 30 us (a training step's next kernel comes sooner), then sleeps.
+  /// Spins for some 100 us (a training step's next split kernel comes sooner), then sleeps.
   void wait_for_change(uint32_t seen) const noexcept {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(30);
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
     do {
       for (int i = 0; i < 64; i++) {
         if (generation_.load(std::memory_order_acquire) != seen) return;
