@@ -80,6 +80,10 @@ bench: release
 	cmake --build build --target gradus_compared
 	build/bin/gradus_compare --results bench/results
 
+curves: release
+	cmake --build build --target gradus_curves
+	build/bin/gradus_curves --data bench/results --images docs/images
+
 format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
 

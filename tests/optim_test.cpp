@@ -1,4 +1,5 @@
 #include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/engine/replay.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/join.h>
 #include <gradus/autograd/ops/reduce.h>
@@ -246,6 +247,51 @@ TEST(Optimizer, ResultsDoNotDependOnThreads) {
 
 TEST(Optimizer, MovesParametersTogetherAsAlone) {
   for (const Maker& make : all_kinds()) expect_equal(trained(make, true), trained(make, false));
+}
+
+TEST(Optimizer, ReplayedStepsAreTheEagerOnes) {
+  for (const Maker& make : all_kinds()) {
+    struct Trained {
+      Tensor x = tensor({3.0, -2.0, 0.5}, kFloat64).requires_grad_(), y = full({40'000}, 2).requires_grad_();
+      std::unique_ptr<optim::Optimizer> optimizer;
+      explicit Trained(const Maker& make) : optimizer(make({x, y})) {}
+      void operator()() const {
+        optimizer->zero_grad();
+        ((x * x).sum() + (y * y * y).mean()).backward();
+        optimizer->step();
+      }
+    };
+    const Trained eager(make);
+    for (int t = 0; t < 7; t++) {
+      if (t == 4) eager.optimizer->set_lr(0.03);
+      eager();
+    }
+    const Trained recorded(make);
+    Replay step = record([&] { recorded(); });
+    step();
+    recorded.optimizer->set_lr(0.03);
+    recorded.optimizer->zero_grad();
+    for (int t = 4; t < 7; t++) step();
+    const auto a = eager.optimizer->state_dict(), b = recorded.optimizer->state_dict();
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); i++) EXPECT_EQ(a[i].second.to_vector(), b[i].second.to_vector());
+    EXPECT_EQ(eager.x.to_vector(), recorded.x.to_vector());
+    EXPECT_EQ(eager.y.to_vector(), recorded.y.to_vector());
+  }
+}
+
+TEST(Optimizer, AStateThatBeginsInARecordedStepIsKept) {
+  Tensor x = ones({3}, kFloat64).requires_grad_(), late = ones({3}, kFloat64).requires_grad_();
+  optim::SGD optimizer({x, late}, {.lr = 0.1, .momentum = 0.5});
+  int steps = 0;
+  const auto one = [&] {
+    optimizer.zero_grad();
+    (steps++ < 2 ? x.sum() : x.sum() + late.sum()).backward();
+    optimizer.step();
+  };
+  record(one)();
+  // m = 1, then 1.5: moved by 0.25 in two steps.
+  EXPECT_NEAR(late.at({0}), 0.75, 1e-15);
 }
 
 TEST(Optimizer, MomentsDoNotDecayToDenormals) {
