@@ -34,11 +34,13 @@ double seconds(const std::function<void()>& f) {
 }
 
 /// A network of layers of these widths with ReLU between them, and a step of its training on random samples.
+/// Its signals keep their size at any depth (denormal numbers would be slow), and its learning rate is 0, so
+/// that all steps are alike.
 class Network {
  public:
   Network(const std::vector<int64_t>& widths, int64_t batch)
       : layers_(make(widths)),
-        optimizer_(nn::parameters(layers_), {.lr = 1e-3}),
+        optimizer_(nn::parameters(layers_), {.lr = 0}),
         x_(randn({batch, widths.front()})),
         target_(randn({batch, widths.back()})) {}
 
@@ -53,7 +55,8 @@ class Network {
  private:
   static std::vector<nn::Linear> make(const std::vector<int64_t>& widths) {
     std::vector<nn::Linear> layers;
-    for (size_t i = 0; i + 1 < widths.size(); i++) layers.emplace_back(widths[i], widths[i + 1]);
+    for (size_t i = 0; i + 1 < widths.size(); i++)
+      nn::init::kaiming_normal_(layers.emplace_back(widths[i], widths[i + 1]).weight);
     return layers;
   }
 
@@ -129,19 +132,21 @@ std::vector<Curves> measure() {
                            }) /
                            static_cast<double>(ops) * 1e9;
                   })}}});
-  examples::Series speedup{"", {}, {}};
-  for (int threads = 1; threads <= static_cast<int>(std::thread::hardware_concurrency()); threads++) {
-    set_num_threads(threads);
-    speedup.x.push_back(threads);
-    speedup.y.push_back(1 / step_seconds(kMlp, 64));
-  }
-  for (const double one = speedup.y.front(); double& y : speedup.y) y /= one;
-  set_num_threads(1);
-  all.push_back({"threads",
-                 {"A training step of the network 784-512-512-10, batch 64",
-                  "threads",
+  const auto of_batch = [](int64_t batch) { return step_seconds(kMlp, batch); };
+  const examples::Series one = powers("one thread", 0, 10, of_batch);
+  Curves speedup{"threads",
+                 {"More threads on a training step of 784-512-512-10",
+                  "log2 of the batch",
                   "times as fast as one thread",
-                  {speedup}}});
+                  {}}};
+  for (int threads = 2; threads <= static_cast<int>(std::thread::hardware_concurrency()); threads *= 2) {
+    set_num_threads(threads);
+    examples::Series more = powers(fmt::format("{} threads", threads), 0, 10, of_batch);
+    for (size_t i = 0; i < more.y.size(); i++) more.y[i] = one.y[i] / more.y[i];
+    speedup.chart.series.push_back(more);
+  }
+  set_num_threads(1);
+  if (!speedup.chart.series.empty()) all.push_back(speedup);
   return all;
 }
 

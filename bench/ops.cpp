@@ -89,7 +89,7 @@ void measure(benchmark::State& state, int64_t elements, double least, F f) {
   const auto each = Counter::kIsIterationInvariantRate | Counter::kInvert;
   state.counters["elements"] = static_cast<double>(elements);
   state.counters["per_element"] = Counter(static_cast<double>(elements), each);
-  if (least > 0) state.counters["least_ns"] = least * 1e9;
+  state.counters["least_ns"] = least * 1e9;
 }
 
 void measure_forward(benchmark::State& state, const Case& c, bool large) {
@@ -114,8 +114,8 @@ class Reporter : public benchmark::ConsoleReporter {
   void ReportRuns(const std::vector<Run>& runs) override {
     ConsoleReporter::ReportRuns(runs);
     for (const Run& run : runs)
-      if (const auto least = run.counters.find("least_ns"); least != run.counters.end())
-        slow_.emplace_back(run.GetAdjustedRealTime() / least->second.value, run.run_name.function_name);
+      if (const auto least = run.counters.find("least_ns"); least != run.counters.end() && least->second > 0)
+        slow_.emplace_back(run.GetAdjustedRealTime() / least->second, run.run_name.function_name);
   }
   void Finalize() override {
     std::sort(slow_.rbegin(), slow_.rend());
