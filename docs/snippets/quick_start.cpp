@@ -54,10 +54,29 @@ void training() {
   fmt::print("restored: {}\n", max(abs(restored(x) - model(x))).item() == 0 ? "the same model" : "another");
 }
 
+void replay() {
+  manual_seed(1);
+  const examples::Dataset moons = examples::make_moons(200, 0.15);
+  const Tensor x = tensor(moons.x, {200, 2}), y = tensor(moons.y, {200, 1});
+  nn::Sequential model{nn::Linear(2, 16), nn::ReLU(), nn::Linear(16, 1)};
+  optim::Adam optimizer(nn::parameters(model), {.lr = 0.02});
+
+  Tensor loss;
+  Replay step = record([&] {  // runs it three times: steps 0, 1 and 2
+    optimizer.zero_grad();
+    loss = binary_cross_entropy_with_logits(model(x), y);
+    loss.backward();
+    optimizer.step();
+  });
+  for (int i = 3; i <= 200; i++) step();
+  fmt::print("step 200, replayed   loss {:.3f}\n", loss.item());
+}
+
 }  // namespace
 
 int main() {
   tensors();
   gradients();
   training();
+  replay();
 }
