@@ -46,11 +46,13 @@ FNR == 1 {
 
 /^ *```/ {
   code = !code
-  if (code) sub(/```(console|sh|text)?$/, "```text")
+  if (code && !/```(cpp|cmake)$/) sub(/```.*/, "```text")
 }
 
 code { print; next }
 
+# The sidebar shows titles as they are.
+/^# / { gsub(/`/, "") }
 /^# / && page(here) != "index" { print $0 " {#" page(here) "}"; next }
 /^##/ {
   heading = $0
