@@ -1,0 +1,48 @@
+#include <gradus/autograd/base/pool.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/loss.h>
+#include <gradus/nn/activation.h>
+#include <gradus/nn/linear.h>
+#include <gradus/nn/module.h>
+#include <gradus/nn/sequential.h>
+#include <gradus/optim/sgd.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace gradus {
+namespace {
+
+/// Peak resident memory in KiB, from now on where `reset`.
+int64_t peak_kib(bool reset) {
+  if (reset) std::ofstream("/proc/self/clear_refs") << 5;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind("VmHWM:", 0) == 0) return std::atol(line.c_str() + 6);
+  return 0;
+}
+
+TEST(Memory, TheCatNetTakesHalfAgainOfItsDataParametersAndActivations) {
+  if (pool::kBypassed) GTEST_SKIP() << "a sanitizer keeps freed memory for a while";
+  const std::vector<int64_t> widths{12288, 20, 7, 5, 1};
+  int64_t elements = 209 * widths[0];
+  for (size_t i = 1; i < widths.size(); i++) elements += widths[i] * (widths[i - 1] + 1) + 209 * widths[i];
+  const int64_t before = peak_kib(true);
+  nn::Sequential model{nn::Linear(12288, 20), nn::ReLU(), nn::Linear(20, 7), nn::ReLU(),
+                       nn::Linear(7, 5),      nn::ReLU(), nn::Linear(5, 1),  nn::Sigmoid()};
+  const Tensor x = full({209, widths[0]}, 0.5), target = zeros({209, 1});
+  optim::SGD optimizer(nn::parameters(model), {.lr = 0.0075});
+  for (int i = 0; i < 5; i++) {
+    optimizer.zero_grad();
+    binary_cross_entropy(model(x), target).backward();
+    optimizer.step();
+  }
+  const int64_t least = elements * 4 / 1024, taken = peak_kib(false) - before;
+  EXPECT_GE(taken, least / 2) << "it was not measured";
+  EXPECT_LE(taken, least * 3 / 2);
+}
+
+}  // namespace
+}  // namespace gradus
