@@ -189,7 +189,8 @@ TEST(Mistakes, BroadcastSums) {
   expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(FirstRowBias{}, u, v); }, {x, b}),
          Finding::MissingSum, "only index 0 along the rows of the result counts", "x1");
   expect(gradcheck([](const Tensor& u, const Tensor& v) { return apply(MeanBias{}, u, v); }, {x, b}),
-         Finding::Size, "off by 5 = the rows of the result: the gradient is 5 times too small", "x1");
+         Finding::Size,
+         "off by 5 = the rows of the result = the rows of x0: the gradient is 5 times too small", "x1");
 }
 
 TEST(Mistakes, OneElementOrRow) {

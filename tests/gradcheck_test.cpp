@@ -3,6 +3,7 @@
 #include <gradus/gradus.h>
 
 #include <cmath>
+#include <cstdlib>
 
 namespace gradus {
 namespace {
@@ -227,6 +228,34 @@ TEST(GradcheckNotes, KinksAreNotErrors) {
   expect_reason(gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 0}, {2})}), "kink");
 }
 
+TEST(GradcheckNotes, HowFarCentralDifferencesCanBeTrusted) {
+  const auto f = [](const Tensor& x) { return exp(x).sum(); };
+  const auto report = gradcheck(f, {normal({6})});
+  EXPECT_GT(report.doubt(), 0);
+  EXPECT_LT(report.doubt(), 1e-8);
+  EXPECT_LT(report.error(), report.doubt());
+  EXPECT_THAT(report.str(),
+              HasSubstr(fmt::format("n itself is off by at most {:.1e} of its length", report.doubt())));
+  EXPECT_THAT(report.str(), testing::Not(HasSubstr("kink")));
+  // Two steps disagree more on a function that changes fast.
+  EXPECT_GT(gradcheck([](const Tensor& x) { return sin(x * 2000).sum(); }, {normal({6})}).doubt(), 1e-6);
+  const auto kink = gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 1, -1}, {3})});
+  EXPECT_THAT(kink.str(), HasSubstr("there is a kink at 1 of the elements"));
+}
+
+TEST(GradcheckNotes, ClaimsInFloat32AreHeldToItsPrecision) {
+  // Terms that cancel: the rounding of floats is large beside what is left of them.
+  const Tensor x = normal({40, 3}), w = normal({3, 2}, 2), t = normal({40, 2}, 3);
+  const auto cost = [&](const Tensor& v) { return square(matmul(x, v) - t).sum() / 2; };
+  const auto gradient = [&](Dtype d) { return matmul(x.to(d).t(), matmul(x.to(d), w.to(d)) - t.to(d)); };
+  EXPECT_TRUE(check_gradient(cost, {w}, {gradient(kFloat64)}));
+  const auto report = check_gradient(cost, {w}, {gradient(kFloat32)});
+  EXPECT_TRUE(report) << report.str();
+  // The same floats in a float64 tensor are known by their digits; one digit more is an error.
+  EXPECT_TRUE(check_gradient(cost, {w}, {gradient(kFloat32).to(kFloat64)}));
+  EXPECT_FALSE(check_gradient(cost, {w}, {gradient(kFloat32) * 1.001f}));
+}
+
 TEST(GradcheckNotes, Float32InsideIsNoError) {
   const auto f = [](const Tensor& x) { return exp(x.to(kFloat32)).to(kFloat64).sum(); };
   const auto report = gradcheck(f, {normal({6})});
@@ -346,8 +375,9 @@ Tensor composition(const Tensors& in, int64_t seed) {
 }
 
 TEST(Gradcheck, NeverAccusesARightGradient) {
+  const int64_t trials = std::getenv("GRADUS_LONG") ? 10'000 : 600;
   int64_t proved = 0, elements = 0;
-  for (int64_t seed = 0; seed < 600; seed++) {
+  for (int64_t seed = 0; seed < trials; seed++) {
     NumpyRandom random = numpy_random(10'000 + seed);
     const Shape shape{random.randint(2, 4), random.randint(1, 4)};
     const double scale = std::pow(10., random.uniform(-3, 2));
@@ -361,8 +391,8 @@ TEST(Gradcheck, NeverAccusesARightGradient) {
     for (const auto& x : report.inputs) elements += x.count(Verdict::Right);
   }
   // A check that can tell nothing would accuse nobody either.
-  EXPECT_GE(proved, 590);
-  EXPECT_GT(elements, 20'000);
+  EXPECT_GE(proved, trials * 98 / 100);
+  EXPECT_GT(elements, trials * 33);
 }
 
 TEST(Gradcheck, NeverPassesAWrongGradient) {

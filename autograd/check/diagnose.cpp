@@ -182,13 +182,16 @@ class Examination {
   /// analytic - numeric = c · input
   std::optional<Diagnosis> weight_decay() {
     if (in_.outputs.numel() != 1) return {};
-    double xd = 0, xx = 0;
+    double xd = 0, xx = 0, low = INFINITY, high = -INFINITY;
     for (const GradcheckElement* e : elements_) {
       const double x = me_.values[static_cast<size_t>(e->input)];
+      low = std::min(low, x);
+      high = std::max(high, x);
       xd += x * (e->analytic - e->numeric);
       xx += x * x;
     }
-    if (elements_.size() < 3 || xx == 0) return {};
+    // A gradient, or an error, that any factor explains needs no decay.
+    if (elements_.size() < 3 || xx == 0 || low == high || ratio()) return {};
     const double c = xd / xx;
     return found(
         Finding::WeightDecay, [&](size_t r, size_t j) { return analytic(r, j) - c * me_.values[j]; },

@@ -9,15 +9,16 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
-#include <limits>
-#include <numeric>
 #include <set>
 
 namespace gradus::detail {
 namespace {
 
-/// How well a claim must be met: by double arithmetic done otherwise, or by floats.
-constexpr double kMet = 1e-9, kMetByFloats = 1e-5;
+/// How well a claim must be met, which may have been printed with few digits; one or two numbers may be met
+/// by chance.
+constexpr double kMet = 1e-5, kFewMet = 1e-7;
+/// Differences of this size are rounding.
+constexpr double kRounded = 1e-11;
 /// Elements that all runs together may go over.
 constexpr double kWork = 3e8;
 
@@ -120,6 +121,11 @@ class Search {
   std::vector<double> gradient_of(const Tensor& g, size_t input) const {
     return g.defined() ? g.to_vector() : std::vector<double>(evidence_.inputs[input].values.size(), 0.0);
   }
+  double met(size_t input) const {
+    const auto& claim = evidence_.inputs[input].analytic;
+    const auto nonzero = std::count_if(claim.begin(), claim.end(), [](double a) { return a != 0; });
+    return nonzero > 2 || evidence_.inputs[input].floats ? kMet : kFewMet;
+  }
   bool is_wrong(size_t input) const { return !evidence_.inputs[input].right; }
 
   const Subject& subject_;
@@ -136,15 +142,22 @@ class Search {
     Tensor value;
   };
   std::vector<Quantity> quantities_;  // all values in the graph, each once
-  double met_ = kMet, size_ = 0, work_ = 0;
+  double size_ = 0, work_ = 0;
 
   /// A variant that gives claimed gradients.
   struct Match {
     Finding kind;
     std::string text;
-    std::vector<double> mismatches;  // for each input; infinite where it does not explain it
-    int explained;
-    bool exact;  // without a factor
+    std::vector<bool> explains;  // for each input
+    bool exact;                  // without a factor
+    int explained = 0;
+    double mismatch = 0;  // the largest
+
+    void add(size_t input, double m) {
+      explains[input] = true;
+      explained++;
+      mismatch = std::max(mismatch, m);
+    }
   };
   std::vector<Match> matches_;
 };
@@ -172,9 +185,6 @@ void Search::look() {
       if (!wants(k, i))
         if (const Tensor value = trace_->input_value(k, i); value.defined() && value.numel() > 1)
           add(fmt::format("the data of shape {}", value.shape()), value);
-  const bool floats = std::all_of(evidence_.inputs.begin(), evidence_.inputs.end(),
-                                  [](const Evidence::Input& in) { return in.floats; });
-  if (floats) met_ = kMetByFloats;
 }
 
 std::string Search::label(size_t k) const {
@@ -267,20 +277,17 @@ void Search::consider(const Variant& v) {
   std::vector<std::vector<double>> c;
   for (size_t n = 0; n < leaves_.size(); n++) {
     c.push_back(gradient_of(g[n], inputs_[n]));
-    if (!is_wrong(inputs_[n]) && mismatch(c[n], 1, base_[n]) > met_) return;
+    if (!is_wrong(inputs_[n]) && mismatch(c[n], 1, base_[n]) > kMet) return;
   }
   for (double s : scales) {
-    Match match{v.kind, v.text, std::vector<double>(open_.size(), INFINITY), 0, s == 1};
+    Match match{v.kind, v.text, std::vector<bool>(open_.size()), s == 1};
     if (s != 1)
       match.text +=
           fmt::format(", and it is {:.6g} times too {}", std::max(s, 1 / s), s > 1 ? "large" : "small");
     for (size_t n = 0; n < leaves_.size(); n++) {
       const size_t i = inputs_[n];
-      if (!open_[i] || mismatch(c[n], 1, base_[n]) <= met_) continue;
-      const double m = mismatch(c[n], s, evidence_.inputs[i].analytic);
-      if (!(m <= met_)) continue;
-      match.mismatches[i] = m;
-      match.explained++;
+      if (!open_[i] || mismatch(c[n], 1, base_[n]) <= kMet) continue;
+      if (const double m = mismatch(c[n], s, evidence_.inputs[i].analytic); m <= met(i)) match.add(i, m);
     }
     if (match.explained > 0) matches_.push_back(std::move(match));
   }
@@ -288,22 +295,26 @@ void Search::consider(const Variant& v) {
 
 void Search::settle() {
   for (size_t i = 0; i < open_.size(); i++) {
-    const Match* best = nullptr;
-    const auto rank = [](const Match& m) { return std::pair(m.explained, m.exact); };
+    // What explains the most inputs, and clearly better than others; the first of these.
+    std::vector<const Match*> best;
     for (const Match& m : matches_)
-      if (m.mismatches[i] <= met_ && (!best || rank(m) > rank(*best))) best = &m;
-    if (!best) continue;
-    double worst = 0;
-    for (double m : best->mismatches)
-      if (m <= met_) worst = std::max(worst, m);
-    Diagnosis d{best->kind, {}, worst};
-    d.text = fmt::format(
-        "{}; with this mistake the backward pass gives the claimed gradient{} to {:.1e}", best->text,
-        best->explained > 1 ? fmt::format("s of {} inputs", best->explained) : "", std::max(worst, 1e-16));
-    std::set<Finding> kinds = {best->kind};
-    for (const Match& m : matches_)
-      if (m.mismatches[i] <= met_ && rank(m) == rank(*best) && kinds.insert(m.kind).second)
-        d.text += fmt::format(". As well explained by: {}", m.text);
+      if (m.explains[i]) best.push_back(&m);
+    std::pair<int, bool> most = {0, false};
+    for (const Match* m : best) most = std::max(most, {m->explained, m->exact});
+    std::erase_if(best, [&](const Match* m) { return std::pair(m->explained, m->exact) < most; });
+    double least = kMet;
+    for (const Match* m : best) least = std::min(least, m->mismatch);
+    std::erase_if(best, [&](const Match* m) { return m->mismatch > 100 * std::max(least, kRounded); });
+    if (best.empty()) continue;
+    const Match& m = *best[0];
+    Diagnosis d{m.kind, {}, m.mismatch};
+    d.text = fmt::format("{}; with this mistake the backward pass gives the claimed gradient{} to {:.1e}",
+                         m.text, m.explained > 1 ? fmt::format("s of {} inputs", m.explained) : "",
+                         std::max(m.mismatch, 1e-16));
+    std::set<Finding> kinds = {m.kind};
+    for (const Match* other : best)
+      if (kinds.size() < 3 && kinds.insert(other->kind).second)
+        d.text += fmt::format(". As well explained by: {}", other->text);
     found_[i] = std::move(d);
   }
 }
@@ -412,13 +423,17 @@ void Search::derivatives(bool slips) {
       const KnownFormula* own = known(group[0]);
       for (uint32_t i = 0; i < node(k).num_inputs(); i++) {
         if (!wants(group[0], i)) continue;
-        const bool same_shape = node(group[0]).num_inputs() == 1 &&
-                                trace_->input_value(group[0], 0).shape() == node(group[0]).shape(0);
+        const Tensor x = trace_->input_value(group[0], 0);
+        const bool same_shape =
+            node(group[0]).num_inputs() == 1 && x.defined() && x.shape() == node(group[0]).shape(0);
         // The derivative of a sum is no function that one forgets.
         const bool constant = own && own->derivatives[i].reads == nothing;
         if (constant || (!own && !same_shape)) continue;
         for (const Replacement& r : replacements(group[0], i, own)) {
           if (r.slip != slips) continue;
+          // A derivative that is 1 here is none.
+          const Tensor d = r.d(group[0]);
+          if (r.kind != Finding::MissingDerivative && same(d, ones_like(d))) continue;
           const std::string everywhere =
               group.size() > 1 ? fmt::format(" (in all {} places)", group.size()) : "";
           const std::string ratio =
@@ -485,16 +500,20 @@ void Search::layers() {
       const Tensor swapped[] = {other};
       if (p < q && leads_to(p, q)) {
         std::string left_out;
+        int ops = 0;
         for (size_t k = p; k < q; k++)
           if (!node(k).is_leaf() && leads_to(p, k) && leads_to(k, q))
-            left_out += fmt::format("{}{}", left_out.empty() ? "" : ", ", label(k));
-        consider({Finding::SkippedLayer,
-                  fmt::format(
-                      "a layer is skipped: the gradient of the result of {} goes straight to that of {}, and "
-                      "the derivatives of {} are left out",
-                      label(p), label(q), left_out),
-                  {q},
-                  [&](size_t, std::span<const Tensor>) { return run_rule(node(q), swapped); }});
+            left_out += (ops++ == 0 ? "" : ", ") + label(k);
+        // One op alone is no layer.
+        if (ops > 1)
+          consider(
+              {Finding::SkippedLayer,
+               fmt::format(
+                   "a layer is skipped: the gradient of the result of {} goes straight to that of {}, and "
+                   "the derivatives of {} are left out",
+                   label(p), label(q), left_out),
+               {q},
+               [&](size_t, std::span<const Tensor>) { return run_rule(node(q), swapped); }});
       }
       for (uint32_t i = 0; i < node(q).num_inputs(); i++)
         if (wants(q, i) && node(below(q, i)).is_leaf())
@@ -516,7 +535,8 @@ void Search::products() {
     const std::string op = node(k).name();
     if (op != "matmul" && op != "linear") continue;
     const Tensor operands[] = {trace_->input_value(k, 0), trace_->input_value(k, 1)};
-    if (operands[0].dim() != 2 || operands[1].dim() != 2) continue;
+    if (!operands[0].defined() || !operands[1].defined() || operands[0].dim() != 2 || operands[1].dim() != 2)
+      continue;
     // y = a b, or y = x wᵀ
     const auto gradient = [&](uint32_t i, const Tensor& g, const Tensor& v) {
       if (op == "matmul") return i == 0 ? matmul(g, v.t()) : matmul(v.t(), g);
@@ -641,13 +661,13 @@ void Search::factors() {
         std::vector<double> c = base_[n];
         for (size_t j = 0; j < c.size(); j++) c[j] = missing ? c[j] / u[j] : c[j] * u[j];
         const double m = mismatch(c, 1, in.analytic);
-        if (!(m <= met_)) continue;
+        if (!(m <= met(i))) continue;
         Match match{
             Finding::ElementwiseFactor,
             fmt::format("numeric / gradient = {}: the factor {} {}", missing ? q.name : "1 / " + q.name,
                         q.name, missing ? "is missing" : "should not be in it"),
-            std::vector<double>(open_.size(), INFINITY), 1, true};
-        match.mismatches[i] = m;
+            std::vector<bool>(open_.size()), true};
+        match.add(i, m);
         matches_.push_back(std::move(match));
       }
     }
@@ -713,7 +733,11 @@ void Search::compare_rules() {
 
 std::vector<std::optional<Diagnosis>> find_mistakes(const Subject& subject, const Evidence& evidence,
                                                     const std::vector<bool>& open) {
-  return Search(subject, evidence, open).run();
+  try {
+    return Search(subject, evidence, open).run();
+  } catch (const Error&) {
+    return std::vector<std::optional<Diagnosis>>(open.size());  // a backward pass that fails explains nothing
+  }
 }
 
 }  // namespace gradus::detail

@@ -117,6 +117,7 @@ std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_st
     double noise = grid_of(all.first(kSmall), all.subspan(kSmall), y0, i);
     Slope least{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
                 slope(stencils[0], y0, i, precision).kink};
+    std::vector<Slope> tried;
     for (const Stencil& s : stencils) {
       Slope found = slope(s, y0, i, precision);
       found.doubt += 4 * noise / s.h;
@@ -125,8 +126,15 @@ std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_st
       const double rough = std::abs(fourth_difference(s, y0, i)) / std::sqrt(70.0);
       if (&s == &stencils[0] && rough > 1e-6 * std::max(1.0, std::abs(y0))) break;
       noise = std::max(noise, rough);
+      tried.push_back(found);
       if (found.doubt < least.doubt) least = found;
     }
+    // Steps that contradict each other: f has stairs, on which small steps stand still.
+    double apart = 0;
+    for (const Slope& other : tried)
+      if (const double gap = std::abs(other.value - least.value); gap > other.doubt + least.doubt)
+        apart = std::max(apart, gap);
+    least.doubt += apart;
     best.push_back(least);
   }
   return best;

@@ -42,7 +42,8 @@ using Values = std::function<std::vector<double>()>;
 std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
                           double precision);
 /// The same at steps from h/256 to 256h: for each function the least doubtful. Noisy slopes may agree by
-/// chance: the noise of the values is measured on the smallest steps, and doubts count it.
+/// chance: the noise of the values is measured on the smallest steps, and doubts count it; so they do where
+/// steps contradict each other.
 std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
                                double precision);
 

@@ -10,17 +10,19 @@ namespace {
 
 using Verdict = GradcheckElement::Verdict;
 
-/// ‖a - n‖ / (‖a‖ + ‖n‖), gathered.
+/// ‖a - n‖ / (‖a‖ + ‖n‖) and ‖doubt‖ / ‖n‖, gathered over the elements that can be trusted.
 struct Norms {
-  double difference = 0, analytic = 0, numeric = 0;
+  double difference = 0, analytic = 0, numeric = 0, doubted = 0;
   void add(const GradcheckInput& in) {
     for (const GradcheckElement& e : in.elements) {
       if (e.verdict == Verdict::Untrusted) continue;
       difference += (e.analytic - e.numeric) * (e.analytic - e.numeric);
       analytic += e.analytic * e.analytic;
       numeric += e.numeric * e.numeric;
+      doubted += e.doubt * e.doubt;
     }
   }
+  double doubt() const { return numeric == 0 ? 0 : std::sqrt(doubted / numeric); }
   double error() const {
     const double sum = std::sqrt(analytic) + std::sqrt(numeric);
     return sum == 0 ? 0 : std::sqrt(difference) / sum;
@@ -111,6 +113,12 @@ double GradcheckInput::error() const {
   return norms.error();
 }
 
+double GradcheckInput::doubt() const {
+  Norms norms;
+  norms.add(*this);
+  return norms.doubt();
+}
+
 const GradcheckElement* GradcheckInput::worst() const {
   const GradcheckElement* worst = nullptr;
   const auto rank = [](const GradcheckElement& e) {
@@ -147,6 +155,12 @@ double GradcheckReport::error() const {
   Norms norms;
   for (const GradcheckInput& in : inputs) norms.add(in);
   return norms.error();
+}
+
+double GradcheckReport::doubt() const {
+  Norms norms;
+  for (const GradcheckInput& in : inputs) norms.add(in);
+  return norms.doubt();
 }
 
 const GradcheckInput& GradcheckReport::input(const std::string& name, int order) const {
@@ -201,6 +215,13 @@ std::string GradcheckReport::str() const {
       for (const auto& column : columns) line += " " + column[r] + " ";
       text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     }
+  int64_t kinks = 0;
+  for (const GradcheckInput& in : inputs)
+    kinks += std::count_if(in.elements.begin(), in.elements.end(), [](const auto& e) { return e.kink; });
+  if (columns[0].size() > 1)
+    text +=
+        fmt::format("  n itself is off by at most {:.1e} of its length, by two step sizes and rounding{}\n",
+                    doubt(), kinks > 0 ? fmt::format("; there is a kink at {} of the elements", kinks) : "");
   for (size_t i = 0; i < inputs.size(); i++) {
     // What is the same for several inputs is said once.
     const Diagnosis& d = inputs[i].diagnosis;

@@ -96,6 +96,9 @@ struct GradcheckInput {
   int64_t count(GradcheckElement::Verdict v) const;
   /// ‖a - n‖ / (‖a‖ + ‖n‖) over the elements that can be trusted; 0 where both are 0.
   double error() const;
+  /// ‖doubt‖ / ‖n‖ over the same elements: how far the numeric derivatives themselves may be off. An error
+  /// that is no larger says nothing against the gradient.
+  double doubt() const;
   /// The wrong element with the largest |a - n|, else the right one; null where none was compared.
   const GradcheckElement* worst() const;
   /// The index of an element in the input.
@@ -124,6 +127,8 @@ struct GradcheckReport {
   explicit operator bool() const { return ok(); }
   /// The course's measure ‖a - n‖ / (‖a‖ + ‖n‖), over all inputs' gradients as one vector.
   double error() const;
+  /// ‖doubt‖ / ‖n‖, over all inputs: how far central differences can be trusted here.
+  double doubt() const;
   /// An input by its name, at an order; an Error where there is none.
   const GradcheckInput& input(const std::string& name, int order = 1) const;
   /// The worst input's first diagnosis that is a mistake; Finding::None if all is well.
