@@ -5,7 +5,6 @@
 namespace gradus::examples {
 
 ShallowCache forward_propagation(const Tensor& x, const Shallow& p, Output output) {
-  NoGrad no_grad;
   const Tensor z1 = matmul(p.w1, x) + p.b1;
   const Tensor a1 = tanh(z1);
   const Tensor z2 = matmul(p.w2, a1) + p.b2;
@@ -13,7 +12,6 @@ ShallowCache forward_propagation(const Tensor& x, const Shallow& p, Output outpu
 }
 
 Tensor compute_cost(const Tensor& a2, const Tensor& y) {
-  NoGrad no_grad;
   const double m = static_cast<double>(y.size(1));
   return -(log(a2) * y + (1 - y) * log(1 - a2)).sum() / m;
 }
@@ -31,7 +29,6 @@ Shallow backward_propagation(const Shallow& p, const ShallowCache& cache, const 
 }
 
 DeepCache deep_forward(const Tensor& x, const Deep& p) {
-  NoGrad no_grad;
   DeepCache cache{{x}, {}};
   const size_t layers = p.w.size();
   for (size_t l = 1; l <= layers; l++) {

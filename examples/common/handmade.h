@@ -2,7 +2,7 @@
 #include <gradus/autograd/core/tensor.h>
 
 /// The two tutorials' backpropagation as they derive it by hand, in their own layout: samples are columns, x
-/// [n_x, m], y [n_y, m], w [out, in], b [out, 1]. Nothing here is recorded.
+/// [n_x, m], y [n_y, m], w [out, in], b [out, 1]. The backward passes are not recorded.
 namespace gradus::examples {
 
 /// What the output layer of the shallow network applies: the sigmoid, or tanh as the first tutorial prints

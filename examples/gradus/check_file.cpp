@@ -172,7 +172,6 @@ class FileReader {
     std::ranges::stable_sort(file_.sizes, std::greater(), &std::pair<std::string, int64_t>::second);
     file_.function = [definitions = std::move(definitions_), function = *function_, claimed,
                       point = values_](const Tensors& x) {
-      NoGrad no_grad;
       Values values = point;
       for (const auto& d : definitions) {
         if (!d->before_function) break;
