@@ -1,6 +1,7 @@
 #pragma once
 // All of Gradus that a program uses.
 #include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/check/dot.h>
 #include <gradus/autograd/check/explain.h>
 #include <gradus/autograd/check/gradcheck.h>
 #include <gradus/autograd/check/graph.h>
