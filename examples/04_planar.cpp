@@ -11,11 +11,6 @@ using namespace gradus::examples;
 
 namespace {
 
-struct Options : TutorialOptions {
-  int64_t hidden = 4;
-  std::string activation = "tanh", output = "sigmoid", data = "flower";
-};
-
 /// |a - n| / (|a| + |n|) of autograd's gradients a and those that the tutorial derives by hand, n, over all
 /// parameters.
 double distance_from_handmade(PlanarNetwork& network, const Tensor& x, const Tensor& y) {
@@ -58,7 +53,7 @@ void check_gradients(PlanarNetwork network, const Dataset& data, bool hidden_tan
   if (!(distance <= 1e-11)) fail("the gradients differ from the hand-derived ones by {}", distance);
 }
 
-void tutorial(const Options& options) {
+void tutorial(const PlanarOptions& options) {
   std::filesystem::create_directories(options.out);
   const Dtype dtype = options.element_type();
   const Dataset data = load_plane(options.data, 400, 1);
@@ -111,20 +106,8 @@ void tutorial(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  Options options;
-  options.iterations = 10000;
-  options.seed = 2;
+  PlanarOptions options;
   CLI::App app("Trains the first tutorial's network on points in the plane.");
-  app.add_option("--data", options.data, "The points")
-      ->check(CLI::IsMember({"flower", "circles", "moons", "blobs", "quantiles"}))
-      ->capture_default_str();
-  app.add_option("--hidden", options.hidden, "Hidden units")->check(kPositive)->capture_default_str();
-  app.add_option("--activation", options.activation, "Of the hidden units")
-      ->check(CLI::IsMember({"tanh", "relu", "sigmoid"}))
-      ->capture_default_str();
-  app.add_option("--output", options.output, "Of the output; tanh is what the tutorial prints, and no good")
-      ->check(CLI::IsMember({"sigmoid", "tanh"}))
-      ->capture_default_str();
-  add_options(app, options, "1.2");
+  add_options(app, options);
   return run_program(app, argc, argv, [&] { tutorial(options); });
 }

@@ -4,7 +4,6 @@
 #include <common/npy.h>
 #include <common/png.h>
 #include <common/progress.h>
-#include <common/svg.h>
 #include <fcntl.h>
 #include <gradus/autograd/base/random.h>
 #include <gtest/gtest.h>
@@ -513,223 +512,10 @@ TEST(Base64, VectorsOfTheRfc) {
   for (size_t n = 0; n <= 6; n++) EXPECT_EQ(base64(std::string_view("foobar").substr(0, n)), expected[n]);
 }
 
-/// Whether every tag of an XML text is closed, in order, and no bare & or < is left.
-testing::AssertionResult well_formed(const std::string& xml) {
-  std::vector<std::string> open;
-  for (size_t at = 0; at < xml.size(); at++) {
-    if (xml[at] == '&' && xml.substr(at, 7).find(';') == std::string::npos)
-      return testing::AssertionFailure() << "bare &: " << xml.substr(at, 30);
-    if (xml[at] != '<') continue;
-    const size_t end = xml.find('>', at);
-    if (end == std::string::npos) return testing::AssertionFailure() << "cut: " << xml.substr(at, 30);
-    const std::string tag = xml.substr(at + 1, end - at - 1);
-    if (tag.find('<') != std::string::npos || std::count(tag.begin(), tag.end(), '"') % 2)
-      return testing::AssertionFailure() << "bad tag: " << tag;
-    if (tag[0] == '/') {
-      if (open.empty() || open.back() != tag.substr(1))
-        return testing::AssertionFailure() << "stray: " << tag;
-      open.pop_back();
-    } else if (tag.back() != '/') {
-      open.push_back(tag.substr(0, tag.find(' ')));
-    }
-    at = end;
-  }
-  if (!open.empty()) return testing::AssertionFailure() << "never closed: " << open.back();
-  return testing::AssertionSuccess();
-}
-
 size_t count_of(const std::string& text, const std::string& part) {
   size_t n = 0;
   for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) n++;
   return n;
-}
-
-TEST(Svg, TicksAreRound) {
-  using Numbers = std::vector<double>;
-  EXPECT_EQ(ticks(0, 10, 5), (Numbers{0, 2, 4, 6, 8, 10}));
-  EXPECT_EQ(ticks(-4.2, 4.1, 8), (Numbers{-4, -3, -2, -1, 0, 1, 2, 3, 4}));
-  EXPECT_EQ(ticks(0, 10000, 5), (Numbers{0, 2000, 4000, 6000, 8000, 10000}));
-  EXPECT_EQ(ticks(0.217, 0.693, 5).size(), 4u) << "0.3 to 0.6";
-  for (const auto& [low, high] :
-       {std::pair{1e-12, 3e-12}, {-1e299, 1e299}, {1e17, 1e17 + 1e9}, {0.0, 1e-150}}) {
-    const Numbers t = ticks(low, high, 6);
-    EXPECT_GE(t.size(), 3u) << low;
-    EXPECT_LE(t.size(), 15u) << low;
-  }
-}
-
-TEST(Svg, ChartsHoldTheirCurves) {
-  LineChart chart{"Learning <rate> = \"0.0075\" & more",
-                  "iterations (per hundreds)",
-                  "cost",
-                  {{"a", {0, 1, 2}, {3, 2, 1}}}};
-  const std::string one = to_svg(chart);
-  EXPECT_TRUE(well_formed(one));
-  EXPECT_TRUE(contains(one, "Learning &lt;rate&gt; = &quot;0.0075&quot; &amp; more"));
-  EXPECT_TRUE(contains(one, "iterations (per hundreds)</text>") && contains(one, ">cost</text>"));
-  EXPECT_TRUE(contains(one, "M84.0 52.0L382.0 222.0L680.0 392.0")) << "the curve crosses the frame";
-  EXPECT_FALSE(contains(one, ">a</text>")) << "no legend for one curve";
-  chart.series.push_back({"b", {0, 1, 2, 3, 4}, {1, NAN, 2, INFINITY, 1}});
-  const std::string two = to_svg(chart);
-  EXPECT_TRUE(well_formed(two));
-  EXPECT_TRUE(contains(two, ">a</text>") && contains(two, ">b</text>"));
-  EXPECT_FALSE(contains(two, "nan") || contains(two, "inf"));
-  chart.series[1].y.pop_back();
-  EXPECT_THROW(to_svg(chart), ShapeError);
-}
-
-TEST(Svg, OddNumbersStillGiveAPicture) {
-  for (const std::vector<double>& y : std::vector<std::vector<double>>{{},
-                                                                       {NAN},
-                                                                       {5, 5},
-                                                                       {0, 0},
-                                                                       {1e308, -1e308},
-                                                                       {1e-320, 0},
-                                                                       {1e16, 1e16 + 2},
-                                                                       {-1e299, 1e299},
-                                                                       {INFINITY, 1}}) {
-    std::vector<double> x;
-    for (size_t i = 0; i < y.size(); i++) x.push_back(static_cast<double>(i));
-    const std::string svg = to_svg(LineChart{"odd", "", "", {{"", x, y}}});
-    EXPECT_TRUE(well_formed(svg));
-    EXPECT_FALSE(contains(svg, "nan") || contains(svg, "inf")) << svg;
-    EXPECT_LT(svg.size(), 10000u);
-  }
-}
-
-using Loop = std::vector<std::pair<double, double>>;
-
-/// The closed lines of the region in a boundary plot.
-std::vector<Loop> region_of(const std::string& svg) {
-  std::vector<Loop> loops;
-  const size_t start = svg.find("<path d=\"") + 9;
-  std::string d = svg.substr(start, svg.find('"', start) - start);
-  for (const char* at = d.c_str(); *at;) {
-    if (*at == 'M') loops.emplace_back();
-    if (*at == 'Z') {
-      at++;
-      continue;
-    }
-    char* end;
-    const double x = std::strtod(at + 1, &end), y = std::strtod(end, &end);
-    loops.back().emplace_back(x, y);
-    at = end;
-  }
-  return loops;
-}
-
-bool inside(const std::vector<Loop>& loops, double x, double y) {
-  bool in = false;
-  for (const Loop& loop : loops)
-    for (size_t i = 0; i < loop.size(); i++) {
-      const auto [x0, y0] = loop[i];
-      const auto [x1, y1] = loop[(i + 1) % loop.size()];
-      if ((y0 > y) != (y1 > y) && x < x0 + (y - y0) / (y1 - y0) * (x1 - x0)) in = !in;
-    }
-  return in;
-}
-
-TEST(Svg, TheRegionHoldsExactlyTheNodesAboveTheLevel) {
-  // Random heights make every kind of cell, saddles included.
-  NumpyRandom random = numpy_random(5);
-  for (int round = 0; round < 50; round++) {
-    BoundaryPlot plot{.title = "",
-                      .x_label = "",
-                      .y_label = "",
-                      .grid = {0, 11, 0, 8, 12, 9},
-                      .values = random.rand(108),
-                      .level = 0.45,
-                      .points = {},
-                      .labels = {}};
-    if (round > 40) plot.values[static_cast<size_t>(round)] = NAN;
-    const auto loops = region_of(to_svg(plot));
-    for (int r = 0; r < 9; r++)
-      for (int c = 0; c < 12; c++) {
-        const double v = plot.values[static_cast<size_t>(12 * r + c)];
-        if (std::abs(v - plot.level) < 0.02) continue;
-        EXPECT_EQ(inside(loops, 84 + 520.0 * c / 11, 52 + 480 - 480.0 * r / 8), v > plot.level)
-            << r << ' ' << c;
-      }
-  }
-}
-
-TEST(Svg, TheMiddleOfASaddleDecides) {
-  for (const double level : {0.4, 0.6}) {
-    const BoundaryPlot plot{.title = "",
-                            .x_label = "",
-                            .y_label = "",
-                            .grid = {0, 1, 0, 1, 2, 2},
-                            .values = {1, 0, 0, 1},
-                            .level = level,
-                            .points = {},
-                            .labels = {}};
-    EXPECT_EQ(inside(region_of(to_svg(plot)), 84 + 260, 52 + 240), level < 0.5) << level;
-  }
-}
-
-TEST(Svg, TheRegionIsSmooth) {
-  BoundaryPlot plot{.title = "",
-                    .x_label = "",
-                    .y_label = "",
-                    .grid = {-1, 1, -1, 1, 40, 40},
-                    .values = {},
-                    .level = 0,
-                    .points = {},
-                    .labels = {}};
-  const auto nodes = plot.grid.nodes();
-  for (size_t i = 0; i < nodes.size(); i += 2)
-    plot.values.push_back(0.6 - std::hypot(nodes[i], nodes[i + 1] / 0.5));
-  const auto loops = region_of(to_svg(plot));
-  ASSERT_EQ(loops.size(), 1u);
-  double area = 0;
-  for (size_t i = 0; i < loops[0].size(); i++) {
-    const auto [x0, y0] = loops[0][i];
-    const auto [x1, y1] = loops[0][(i + 1) % loops[0].size()];
-    area += (x0 * y1 - x1 * y0) / 2;
-    EXPECT_NEAR(std::hypot((x0 - 344) / 260, (y0 - 292) / 240 / 0.5), 0.6, 0.004)
-        << "on the ellipse, upright";
-  }
-  EXPECT_NEAR(std::abs(area), std::numbers::pi * 0.6 * 260 * 0.3 * 240, 300);
-}
-
-TEST(Svg, BoundaryPlotsHoldTheirPoints) {
-  const Dataset data = load_planar_dataset(1, 100);
-  BoundaryPlot plot{.title = "t",
-                    .x_label = "x₁",
-                    .y_label = "x₂",
-                    .grid = Grid::around(data.x, 30),
-                    .values = {},
-                    .points = data.x,
-                    .labels = data.y};
-  EXPECT_THROW(to_svg(plot), ShapeError);
-  for (const double value : {0.0, 1.0}) {
-    plot.values.assign(900, value);
-    const std::string svg = to_svg(plot);
-    EXPECT_TRUE(well_formed(svg));
-    EXPECT_EQ(count_of(svg, "r=\"3.8\" fill=\"#0072b2\""), 50u);
-    EXPECT_EQ(count_of(svg, "r=\"3.8\" fill=\"#d55e00\""), 50u);
-    EXPECT_EQ(region_of(svg).size(), value == 1 ? 1u : 0u);
-  }
-  const auto nodes = plot.grid.nodes();
-  ASSERT_EQ(nodes.size(), 1800u);
-  EXPECT_EQ((std::vector{nodes[0], nodes[1]}), (std::vector{plot.grid.x_min, plot.grid.y_min}));
-  EXPECT_EQ(nodes[1798], plot.grid.x_max);
-  EXPECT_LT(nodes[0], *std::min_element(data.x.begin(), data.x.end()) + 2);
-  plot.labels.pop_back();
-  EXPECT_THROW(to_svg(plot), ShapeError);
-}
-
-TEST(Svg, PictureGridsEmbedTheirPictures) {
-  const std::vector<uint8_t> rgb(12, 200);
-  PictureGrid grid{.title = "Mislabelled", .pictures = {}, .columns = 3};
-  EXPECT_TRUE(well_formed(to_svg(grid))) << "no picture is a picture too";
-  for (int i = 0; i < 7; i++) grid.pictures.push_back({2, 2, rgb, {"said: cat", "is: a < b"}});
-  const std::string svg = to_svg(grid);
-  EXPECT_TRUE(well_formed(svg));
-  EXPECT_EQ(count_of(svg, "data:image/png;base64," + base64(encode_png(2, 2, rgb)) + "\""), 7u);
-  EXPECT_EQ(count_of(svg, ">is: a &lt; b</text>"), 7u);
-  grid.pictures[0].width = 3;
-  EXPECT_THROW(to_svg(grid), ShapeError);
 }
 
 TEST(Progress, TheLineFitsAndSaysWhatIsLeft) {
@@ -744,6 +530,30 @@ TEST(Progress, TheLineFitsAndSaysWhatIsLeft) {
     EXPECT_LE(progress_line("planar", 4200, 10000, 5, "cost 0.2881", width).size(),
               static_cast<size_t>(width));
   EXPECT_TRUE(contains(progress_line("none", 0, 0, 0, "", 80), "100%"));
+}
+
+TEST(Progress, TheCurveIsDrawnInDots) {
+  std::vector<double> values;
+  for (int i = 0; i <= 100; i++) values.push_back(i / 100.0);
+  const auto rising = text_curve(values, 20, 5);
+  ASSERT_EQ(rising.size(), 5u);
+  EXPECT_TRUE(rising[0].starts_with("        1|")) << rising[0];
+  EXPECT_TRUE(rising[4].starts_with("        0|")) << rising[4];
+  // From the lower left dot to the upper right one: U+2840 and U+2808.
+  EXPECT_TRUE(rising[4].substr(10, 3) >= "\u2840") << rising[4];
+  EXPECT_TRUE(rising[0].ends_with("\u2808") || rising[0].ends_with("\u280a") || rising[0].ends_with("\u2809"))
+      << rising[0];
+  for (const std::string& line : rising) EXPECT_EQ(line.size(), 10 + 3 * 10u);
+
+  const std::string blank = "\u2800";
+  const auto gap = text_curve(std::vector<double>{1, NAN, 0}, 16, 1);
+  ASSERT_EQ(gap.size(), 1u);
+  EXPECT_GE(count_of(gap[0], blank), 2u);
+  EXPECT_LE(count_of(gap[0], blank), 4u);
+  EXPECT_TRUE(text_curve(std::vector<double>{1, 1}, 40, 5).empty());
+  EXPECT_TRUE(text_curve(std::vector<double>{}, 40, 5).empty());
+  EXPECT_TRUE(text_curve(std::vector<double>{-1e308, 1e308}, 40, 5).empty());
+  EXPECT_TRUE(text_curve(values, 11, 5).empty()) << "no room";
 }
 
 TEST(Progress, IsSilentInAPipe) {

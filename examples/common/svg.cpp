@@ -1,68 +1,22 @@
 #include <common/png.h>
 #include <common/svg.h>
-#include <fmt/format.h>
 #include <gradus/autograd/base/error.h>
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <limits>
-#include <string_view>
-#include <utility>
 
 namespace gradus::examples {
 namespace {
 
-// Blue and vermilion of Okabe and Ito's palette: told apart with any colour vision. The others follow it too.
-constexpr std::string_view kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"};
-constexpr std::string_view kTints[] = {"#d6e8f4", "#fbe0cd"};
+constexpr size_t kColours = 6;
 
 // Beyond this a span between two numbers could overflow; a curve has a gap there too.
 constexpr double kLargest = 1e300;
 bool drawable(double v) { return std::abs(v) < kLargest; }
 
-std::string escape(std::string_view text) {
-  std::string safe;
-  for (const char c : text) {
-    if (c == '&')
-      safe += "&amp;";
-    else if (c == '<')
-      safe += "&lt;";
-    else if (c == '>')
-      safe += "&gt;";
-    else if (c == '"')
-      safe += "&quot;";
-    else if (static_cast<unsigned char>(c) >= 0x20 || c == '\t')
-      safe += c;
-  }
-  return safe;
-}
-
-/// The text of an SVG file as it grows.
-class Drawing {
- public:
-  Drawing(double width, double height, const std::string& title) {
-    add(R"(<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" )"
-        R"(width="{0}" height="{1}" viewBox="0 0 {0} {1}" )"
-        R"(font-family="system-ui, 'Segoe UI', 'DejaVu Sans', Helvetica, Arial, sans-serif" font-size="13">)"
-        "\n<title>{2}</title>\n"
-        R"(<rect width="{0}" height="{1}" fill="#ffffff"/>)"
-        "\n",
-        width, height, escape(title));
-    text(width / 2, 30, title, R"(text-anchor="middle" font-size="17" font-weight="600" fill="#222222")");
-  }
-  template <class... Args>
-  void add(fmt::format_string<Args...> format, Args&&... args) {
-    fmt::format_to(std::back_inserter(svg_), format, std::forward<Args>(args)...);
-  }
-  void text(double x, double y, std::string_view words, std::string_view style) {
-    if (!words.empty()) add("<text x=\"{:.1f}\" y=\"{:.1f}\" {}>{}</text>\n", x, y, style, escape(words));
-  }
-  std::string finish() && { return std::move(svg_) + "</svg>\n"; }
-
- private:
-  std::string svg_;
-};
+/// A coordinate with one decimal, or none where that is 0.
+double tenths(double v) { return std::round(10 * v) / 10; }
 
 struct Range {
   double low, high;
@@ -97,55 +51,107 @@ double tick_step(double low, double high, int about) {
 /// A tick's number, with the decimals that its distance to the next one needs.
 std::string tick_label(double value, double step) {
   if (std::abs(value) < step / 2) return "0";
+  if (value < 0) return "−" + tick_label(-value, step);
   const int decimals = std::max(0, -static_cast<int>(std::floor(std::log10(step) + 1e-9)));
-  if (decimals > 5 || std::abs(value) >= 1e7) return fmt::format("{:.6g}", value);
+  if (decimals > 5 || value >= 1e7) return fmt::format("{:.6g}", value);
   return fmt::format("{:.{}f}", value, decimals);
 }
 
-/// The rectangle inside the axes: where numbers become places.
+/// 10 to a power, as it is printed.
+std::string power_of_ten(double exponent) {
+  constexpr std::string_view kDigits[] = {"⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"};
+  if (exponent == 0) return "1";
+  if (exponent == 1) return "10";
+  std::string text = "10";
+  for (const char c : fmt::format("{:.0f}", exponent)) text += c == '-' ? "⁻" : kDigits[c - '0'];
+  return text;
+}
+
+/// The rectangle inside the axes: where numbers become places. On a log scale, y is the exponent of ten.
 struct Frame {
   double left, top, width, height;
   Range x, y;
+  bool log_y = false;
 
+  double right() const { return left + width; }
+  double bottom() const { return top + height; }
   double place_x(double v) const { return left + (v - x.low) / (x.high - x.low) * width; }
-  double place_y(double v) const { return top + height - (v - y.low) / (y.high - y.low) * height; }
+  double place_y(double v) const {
+    return top + height - ((log_y ? std::log10(v) : v) - y.low) / (y.high - y.low) * height;
+  }
 };
 
-void draw_axes(Drawing& drawing, const Frame& f, const std::string& x_label, const std::string& y_label,
-               bool grid_lines) {
-  constexpr std::string_view kTick = R"(fill="#555555" font-size="12" text-anchor=)";
-  const double right = f.left + f.width, bottom = f.top + f.height;
-  const int about_x = 8, about_y = 6;
-  for (const double v : ticks(f.y.low, f.y.high, about_y)) {
-    const double y = f.place_y(v);
-    if (grid_lines) drawing.add("<path d=\"M{:.1f} {:.1f}H{:.1f}\" stroke=\"#e8e8e8\"/>\n", f.left, y, right);
-    drawing.add("<path d=\"M{:.1f} {:.1f}h-5\" stroke=\"#888888\"/>\n", f.left, y);
-    drawing.text(f.left - 9, y + 4, tick_label(v, tick_step(f.y.low, f.y.high, about_y)),
-                 fmt::format("{}\"end\"", kTick));
+constexpr std::string_view kMiddle = R"(text-anchor="middle")";
+constexpr int kTicksX = 6, kTicksY = 5;
+
+void draw_title(Drawing& d) {
+  d.text(d.width / 2, 24, d.title, R"(class="ink" text-anchor="middle" font-size="15" font-weight="600")");
+}
+
+void draw_tick_y(Drawing& d, const Frame& f, double v, const std::string& label, bool lines) {
+  const double y = f.bottom() - (v - f.y.low) / (f.y.high - f.y.low) * f.height;
+  if (lines) d.add("<path class=\"lines\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", f.left, y, f.right());
+  d.add("<path class=\"axis\" d=\"M{:.1f} {:.1f}h-5\"/>\n", f.left, y);
+  d.text(f.left - 8, y + 4, label, R"(class="soft" font-size="12" text-anchor="end")");
+}
+
+void draw_axes(Drawing& d, const Frame& f, const std::string& x_label, const std::string& y_label,
+               bool lines) {
+  if (f.log_y) {
+    const double step = std::max(1.0, std::ceil((f.y.high - f.y.low) / 6));
+    for (double e = f.y.low; e <= f.y.high; e += step) draw_tick_y(d, f, e, power_of_ten(e), lines);
+    if (f.y.high - f.y.low <= 2)
+      for (double e = f.y.low; e < f.y.high; e++)
+        for (const double lead : {2, 5})
+          draw_tick_y(d, f, e + std::log10(lead), fmt::format("{:g}", lead * std::pow(10, e)), lines);
+  } else {
+    for (const double v : ticks(f.y.low, f.y.high, kTicksY))
+      draw_tick_y(d, f, v, tick_label(v, tick_step(f.y.low, f.y.high, kTicksY)), lines);
   }
-  for (const double v : ticks(f.x.low, f.x.high, about_x)) {
+  for (const double v : ticks(f.x.low, f.x.high, kTicksX)) {
     const double x = f.place_x(v);
-    drawing.add("<path d=\"M{:.1f} {:.1f}v5\" stroke=\"#888888\"/>\n", x, bottom);
-    drawing.text(x, bottom + 20, tick_label(v, tick_step(f.x.low, f.x.high, about_x)),
-                 fmt::format("{}\"middle\"", kTick));
+    d.add("<path class=\"axis\" d=\"M{:.1f} {:.1f}v5\"/>\n", x, f.bottom());
+    d.text(x, f.bottom() + 19, tick_label(v, tick_step(f.x.low, f.x.high, kTicksX)),
+           R"(class="soft" font-size="12" text-anchor="middle")");
   }
-  drawing.add(R"(<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" fill="none" stroke="#888888"/>)"
-              "\n",
-              f.left, f.top, f.width, f.height);
-  drawing.text(f.left + f.width / 2, bottom + 44, x_label, R"(text-anchor="middle" fill="#333333")");
-  const double x = f.left - 58, y = f.top + f.height / 2;
-  drawing.text(
+  d.add("<rect class=\"axis\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n", f.left,
+        f.top, f.width, f.height);
+  d.text(f.left + f.width / 2, f.bottom() + 40, x_label, R"(class="ink" text-anchor="middle")");
+  const double x = 16, y = f.top + f.height / 2;
+  d.text(
       x, y, y_label,
-      fmt::format(R"svg(text-anchor="middle" fill="#333333" transform="rotate(-90 {:.1f} {:.1f})")svg", x,
-                  y));
+      fmt::format(R"svg(class="ink" text-anchor="middle" transform="rotate(-90 {:.1f} {:.1f})")svg", x, y));
+}
+
+/// Names in a row, or in as many rows as they need, each after a mark of 26 x 12 that `mark(i, x, y)` draws
+/// around its middle. Returns where the next row would be.
+template <class Mark>
+double draw_legend(Drawing& d, double left, double top, double right, const std::vector<std::string>& names,
+                   Mark mark) {
+  double x = left, y = top;
+  for (size_t i = 0; i < names.size(); i++) {
+    const double wide = 34 + 13 * width_of(names[i]) + 16;
+    if (x > left && x + wide - 16 > right) {
+      x = left;
+      y += 20;
+    }
+    mark(i, x + 13, y - 4);
+    d.text(x + 34, y, names[i], R"(class="ink")");
+    x += wide;
+  }
+  return y + 20;
 }
 
 /// Traces the line around {value >= level}, interpolating along the edges between neighbouring nodes
 /// ("marching squares"). The grid is framed by nodes outside the region, so every line is closed.
 class Contour {
  public:
-  Contour(const BoundaryPlot& plot, const Frame& frame)
-      : plot_(plot), frame_(frame), columns_(plot.grid.columns + 2), rows_(plot.grid.rows + 2) {
+  Contour(const BoundaryPlot& plot, std::span<const double> values, const Frame& frame)
+      : plot_(plot),
+        values_(values),
+        frame_(frame),
+        columns_(plot.grid.columns + 2),
+        rows_(plot.grid.rows + 2) {
     // Edge 2k goes right from node k, edge 2k + 1 up from it.
     next_.assign(static_cast<size_t>(2 * columns_ * rows_), -1);
     for (int64_t r = 0; r + 1 < rows_; r++)
@@ -159,7 +165,7 @@ class Contour {
       char command = 'M';
       for (int64_t edge = static_cast<int64_t>(start); next_[static_cast<size_t>(edge)] >= 0; command = 'L') {
         const auto [x, y] = crossing(edge);
-        fmt::format_to(std::back_inserter(d), "{}{:.1f} {:.1f}", command, x, y);
+        fmt::format_to(std::back_inserter(d), "{}{} {}", command, tenths(x), tenths(y));
         edge = std::exchange(next_[static_cast<size_t>(edge)], -1);
       }
       if (command == 'L') d += 'Z';
@@ -170,8 +176,7 @@ class Contour {
  private:
   bool framing(int64_t c, int64_t r) const { return c == 0 || r == 0 || c == columns_ - 1 || r == rows_ - 1; }
   double height(int64_t c, int64_t r) const {
-    const double v =
-        framing(c, r) ? NAN : plot_.values[static_cast<size_t>((r - 1) * plot_.grid.columns + c - 1)];
+    const double v = framing(c, r) ? NAN : values_[static_cast<size_t>((r - 1) * plot_.grid.columns + c - 1)];
     return v - plot_.level;
   }
   bool inside(int64_t c, int64_t r) const { return height(c, r) >= 0; }
@@ -210,10 +215,26 @@ class Contour {
   }
 
   const BoundaryPlot& plot_;
+  std::span<const double> values_;
   const Frame& frame_;
   int64_t columns_, rows_;
   std::vector<int64_t> next_;
 };
+
+/// The data of an SVG path through the series' points.
+std::string path_of(const Series& series, const Frame& f) {
+  std::string d;
+  bool pen_down = false;
+  for (size_t i = 0; i < series.x.size(); i++) {
+    const double x = series.x[i], y = series.y[i];
+    const bool draw = drawable(x) && drawable(y) && (!f.log_y || y > 0);
+    if (draw)
+      fmt::format_to(std::back_inserter(d), "{}{} {}", pen_down ? 'L' : 'M', tenths(f.place_x(x)),
+                     tenths(f.place_y(y)));
+    pen_down = draw;
+  }
+  return d;
+}
 
 }  // namespace
 
@@ -225,46 +246,91 @@ std::vector<double> ticks(double low, double high, int about) {
   return values;
 }
 
-std::string to_svg(const LineChart& chart) {
+Drawing draw(const LineChart& chart) {
   RangeOf of_x, of_y;
+  std::vector<std::string> names;
   for (const Series& series : chart.series) {
     if (series.x.size() != series.y.size())
-      fail<ShapeError>("to_svg: series '{}' has {} x and {} y", series.name, series.x.size(),
-                       series.y.size());
-    for (size_t i = 0; i < series.x.size(); i++)
-      if (drawable(series.x[i]) && drawable(series.y[i])) {
-        of_x(series.x[i]);
-        of_y(series.y[i]);
-      }
-  }
-  Frame frame{84, 52, 596, 340, of_x.range(), of_y.range()};
-  const double step = tick_step(frame.y.low, frame.y.high, 6);
-  frame.y = {std::floor(frame.y.low / step) * step, std::ceil(frame.y.high / step) * step};
-
-  Drawing drawing(720, 460, chart.title);
-  draw_axes(drawing, frame, chart.x_label, chart.y_label, true);
-  for (size_t s = 0; s < chart.series.size(); s++) {
-    const Series& series = chart.series[s];
-    std::string d;
-    bool pen_down = false;
+      fail<ShapeError>("draw: series '{}' has {} x and {} y", series.name, series.x.size(), series.y.size());
+    names.push_back(series.name);
     for (size_t i = 0; i < series.x.size(); i++) {
-      const bool draw = drawable(series.x[i]) && drawable(series.y[i]);
-      if (draw)
-        fmt::format_to(std::back_inserter(d), "{}{:.1f} {:.1f}", pen_down ? 'L' : 'M',
-                       frame.place_x(series.x[i]), frame.place_y(series.y[i]));
-      pen_down = draw;
+      const double y = chart.log_y ? std::log10(series.y[i]) : series.y[i];
+      if (!drawable(series.x[i]) || !drawable(y)) continue;
+      of_x(series.x[i]);
+      of_y(y);
     }
-    const std::string_view colour = kColours[s % std::size(kColours)];
-    drawing.add(
-        R"(<path d="{}" fill="none" stroke="{}" stroke-width="2" stroke-linejoin="round" stroke-linecap="round"/>)"
-        "\n",
-        d, colour);
-    if (chart.series.size() < 2) continue;
-    const double y = frame.top + 20 + 20 * static_cast<double>(s), x = frame.left + frame.width - 170;
-    drawing.add("<path d=\"M{:.1f} {:.1f}h24\" stroke=\"{}\" stroke-width=\"3\"/>\n", x, y - 4, colour);
-    drawing.text(x + 32, y, series.name, R"(fill="#333333")");
   }
-  return std::move(drawing).finish();
+  Drawing d{460, 320, chart.title};
+  draw_title(d);
+  Frame f{68, 40, 376, 0, of_x.range(), of_y.range(), chart.log_y};
+  const double step = chart.log_y ? 1 : tick_step(f.y.low, f.y.high, kTicksY);
+  f.y = {std::floor(f.y.low / step) * step, std::ceil(f.y.high / step) * step};
+  const auto mark = [&](size_t i, double x, double y) {
+    d.add("<path class=\"curve line{}\" d=\"M{:.1f} {:.1f}h26\"/>\n", i % kColours, x - 13, y);
+  };
+  if (names.size() > 1) f.top = draw_legend(d, f.left, 48, f.right(), names, mark) - 8;
+  f.height = 268 - f.top;
+  draw_axes(d, f, chart.x_label, chart.y_label, true);
+  for (size_t i = 0; i < chart.series.size(); i++)
+    d.add("<path class=\"curve line{}\" d=\"{}\"/>\n", i % kColours, path_of(chart.series[i], f));
+  return d;
+}
+
+Drawing draw(const Histogram& histogram) {
+  if (histogram.bins < 1) fail<ShapeError>("draw: a histogram has at least 1 bin: {}", histogram.bins);
+  RangeOf of;
+  for (const auto& [name, values] : histogram.values) std::ranges::for_each(values, std::ref(of));
+  const Range range = of.range();
+  const auto bins = static_cast<size_t>(histogram.bins);
+  const double width = (range.high - range.low) / static_cast<double>(bins);
+  std::vector<Series> outlines;
+  std::vector<std::string> names;
+  RangeOf of_y;
+  of_y(0);
+  for (const auto& [name, values] : histogram.values) {
+    std::vector<double> share(bins);
+    size_t lost = 0;
+    for (const double v : values) {
+      if (!drawable(v)) {
+        lost++;
+        continue;
+      }
+      const auto bin = static_cast<size_t>(std::max(0.0, (v - range.low) / width));
+      share[std::min(bin, bins - 1)] += 100 / static_cast<double>(values.size());
+    }
+    Series outline{name, {range.low}, {0}};
+    for (size_t k = 0; k < bins; k++) {
+      of_y(share[k]);
+      for (const size_t edge : {k, k + 1}) {
+        outline.x.push_back(range.low + width * static_cast<double>(edge));
+        outline.y.push_back(share[k]);
+      }
+    }
+    outline.x.push_back(range.high);
+    outline.y.push_back(0);
+    outlines.push_back(std::move(outline));
+    names.push_back(lost ? fmt::format("{} ({} not finite)", name, lost) : name);
+  }
+  Drawing d{460, 320, histogram.title};
+  draw_title(d);
+  Frame f{68, 40, 376, 0, range, of_y.range()};
+  f.y = {0, std::ceil(f.y.high / tick_step(0, f.y.high, kTicksY)) * tick_step(0, f.y.high, kTicksY)};
+  const auto mark = [&](size_t i, double x, double y) {
+    d.add(
+        "<path class=\"bars fill{0}\" d=\"M{1:.1f} {2:.1f}h26v-10h-26z\"/>\n"
+        "<path class=\"curve line{0}\" d=\"M{1:.1f} {3:.1f}h26\"/>\n",
+        i % kColours, x - 13, y + 5, y - 5);
+  };
+  if (names.size() > 1 || (names.size() == 1 && names[0] != histogram.values[0].first))
+    f.top = draw_legend(d, f.left, 48, f.right(), names, mark) - 8;
+  f.height = 268 - f.top;
+  draw_axes(d, f, histogram.x_label, "share of the values (%)", true);
+  for (size_t i = 0; i < outlines.size(); i++) {
+    const std::string path = path_of(outlines[i], f);
+    d.add("<path class=\"bars fill{0}\" d=\"{1}\"/>\n<path class=\"curve line{0}\" d=\"{1}\"/>\n",
+          i % kColours, path);
+  }
+  return d;
 }
 
 Grid Grid::around(std::span<const double> points, int64_t n) {
@@ -288,68 +354,106 @@ std::vector<double> Grid::nodes() const {
   return at;
 }
 
-std::string to_svg(const BoundaryPlot& plot) {
-  const Grid& grid = plot.grid;
-  if (grid.columns < 2 || grid.rows < 2 ||
-      static_cast<int64_t>(plot.values.size()) != grid.columns * grid.rows)
-    fail<ShapeError>("to_svg: {} values for a grid of {} x {} nodes (at least 2 x 2)", plot.values.size(),
-                     grid.columns, grid.rows);
-  if (plot.points.size() != 2 * plot.labels.size())
-    fail<ShapeError>("to_svg: {} coordinates for {} labels", plot.points.size(), plot.labels.size());
+Drawing draw(const BoundaryPlot& plot) { return draw(plot, {&plot.values, 1}); }
 
-  const Frame frame{84, 52, 520, 480, {grid.x_min, grid.x_max}, {grid.y_min, grid.y_max}};
-  Drawing drawing(630, 630, plot.title);
-  drawing.add(
-      R"(<clipPath id="frame"><rect x="{0:.1f}" y="{1:.1f}" width="{2:.1f}" height="{3:.1f}"/></clipPath>)"
-      "\n"
-      R"(<rect x="{0:.1f}" y="{1:.1f}" width="{2:.1f}" height="{3:.1f}" fill="{4}"/>)"
-      "\n<g clip-path=\"url(#frame)\">\n",
-      frame.left, frame.top, frame.width, frame.height, kTints[0]);
-  drawing.add("<path d=\"{}\" fill=\"{}\" fill-rule=\"evenodd\" stroke=\"#777777\" stroke-width=\"1.2\"/>\n",
-              Contour(plot, frame).path(), kTints[1]);
-  for (size_t i = 0; i < plot.labels.size(); i++) {
-    const double x = plot.points[2 * i], y = plot.points[2 * i + 1];
-    if (!drawable(x) || !drawable(y)) continue;
-    drawing.add(R"(<circle cx="{:.1f}" cy="{:.1f}" r="3.8" fill="{}" stroke="#ffffff" stroke-width="0.9"/>)"
-                "\n",
-                frame.place_x(x), frame.place_y(y), kColours[plot.labels[i] >= 0.5]);
+Drawing draw(const BoundaryPlot& plot, std::span<const std::vector<double>> frames) {
+  const Grid& grid = plot.grid;
+  for (const std::vector<double>& values : frames)
+    if (grid.columns < 2 || grid.rows < 2 || static_cast<int64_t>(values.size()) != grid.columns * grid.rows)
+      fail<ShapeError>("draw: {} values for a grid of {} x {} nodes (at least 2 x 2)", values.size(),
+                       grid.columns, grid.rows);
+  if (plot.points.size() != 2 * plot.labels.size())
+    fail<ShapeError>("draw: {} coordinates for {} labels", plot.points.size(), plot.labels.size());
+
+  Drawing d{460, 480, plot.title};
+  draw_title(d);
+  const auto dot = [&](size_t k, double x, double y) {
+    if (k == 0)
+      d.add("<circle cx=\"{}\" cy=\"{}\" r=\"4\"/>\n", tenths(x), tenths(y));
+    else
+      d.add("<path d=\"M{} {}l4.5 4.5 4.5-4.5-4.5-4.5z\"/>\n", tenths(x - 4.5), tenths(y));
+  };
+  const double top = draw_legend(d, 52, 48, 444, {plot.class_names[0], plot.class_names[1]},
+                                 [&](size_t k, double x, double y) {
+                                   d.add("<g class=\"point{}\">", k);
+                                   dot(k, x + 6, y);
+                                   d.add("</g>\n");
+                                 });
+  const Frame f{52, top - 8, 392, 368, {grid.x_min, grid.x_max}, {grid.y_min, grid.y_max}};
+  // An svg within an svg cuts off what is outside of it.
+  d.add(
+      "<svg x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\" viewBox=\"{0} {1} {2} {3}\">\n"
+      "<rect class=\"region0\" x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\"/>\n",
+      f.left, f.top, f.width, f.height);
+  for (size_t i = 0; i < frames.size(); i++) {
+    d.add("<path class=\"region1\" fill-rule=\"evenodd\" d=\"{}\"", Contour(plot, frames[i], f).path());
+    if (frames.size() > 1)
+      d.add(" data-frame=\"{}\"{}", i, i + 1 < frames.size() ? " style=\"display:none\"" : "");
+    d.add("/>\n");
   }
-  drawing.add("</g>\n");
-  draw_axes(drawing, frame, plot.x_label, plot.y_label, false);
   for (size_t k = 0; k < 2; k++) {
-    const double x = frame.left + frame.width / 2 - 110 + 140 * static_cast<double>(k), y = 608;
-    drawing.add("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\" fill=\"{}\"/>\n", x, y - 4, kColours[k]);
-    drawing.text(x + 12, y, plot.class_names[k], R"(fill="#333333")");
+    d.add("<g class=\"point{}\">\n", k);
+    for (size_t i = 0; i < plot.labels.size(); i++) {
+      const double x = plot.points[2 * i], y = plot.points[2 * i + 1];
+      if ((plot.labels[i] >= 0.5) == (k == 1) && drawable(x) && drawable(y))
+        dot(k, f.place_x(x), f.place_y(y));
+    }
+    d.add("</g>\n");
   }
-  return std::move(drawing).finish();
+  d.add("</svg>\n");
+  draw_axes(d, f, plot.x_label, plot.y_label, false);
+  return d;
 }
 
-std::string to_svg(const PictureGrid& grid) {
-  if (grid.columns < 1) fail<ShapeError>("to_svg: columns must be at least 1: {}", grid.columns);
+Drawing draw(const PictureGrid& grid) {
+  if (grid.columns < 1) fail<ShapeError>("draw: columns must be at least 1: {}", grid.columns);
   size_t lines = 0;
   for (const Picture& picture : grid.pictures) lines = std::max(lines, picture.caption.size());
   const auto count = static_cast<int64_t>(grid.pictures.size());
   const int64_t columns = std::max<int64_t>(1, std::min(grid.columns, count)),
                 rows = (count + columns - 1) / columns;
-  constexpr double kSide = 128, kGap = 22, kTop = 54, kLine = 17;
-  const double cell = kSide + 10 + kLine * static_cast<double>(lines) + kGap / 2;
-  const double needed = 2 * kGap + static_cast<double>(columns) * (kSide + kGap) - kGap;
-  const double width = std::max(needed, 60 + 9.5 * static_cast<double>(grid.title.size()));
+  constexpr double kSide = 116, kGap = 16, kTop = 44, kLine = 16;
+  const double cell = kSide + 8 + kLine * static_cast<double>(lines) + kGap / 2;
+  const double needed = static_cast<double>(columns) * (kSide + kGap) + kGap;
+  const double width = std::max(needed, 32 + 15 * width_of(grid.title));
 
-  Drawing drawing(width, kTop + static_cast<double>(rows) * cell + kGap / 2, grid.title);
+  Drawing d{width, kTop + static_cast<double>(rows) * cell + kGap / 2, grid.title};
+  draw_title(d);
   for (int64_t i = 0; i < count; i++) {
     const Picture& picture = grid.pictures[static_cast<size_t>(i)];
     const double x = (width - needed) / 2 + kGap + static_cast<double>(i % columns) * (kSide + kGap);
     const double y = kTop + static_cast<double>(i / columns) * cell;
-    drawing.add(
-        R"(<image x="{:.1f}" y="{:.1f}" width="{}" height="{}" xlink:href="data:image/png;base64,{}"/>)"
-        "\n",
+    d.add(
+        "<image class=\"pixels\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" "
+        "xlink:href=\"data:image/png;base64,{}\"/>\n",
         x, y, kSide, kSide, base64(encode_png(picture.width, picture.height, picture.rgb)));
     for (size_t line = 0; line < picture.caption.size(); line++)
-      drawing.text(x + kSide / 2, y + kSide + kLine * static_cast<double>(line + 1), picture.caption[line],
-                   R"(text-anchor="middle" font-size="12" fill="#333333")");
+      d.text(x + kSide / 2, y + kSide + kLine * static_cast<double>(line + 1), picture.caption[line],
+             R"(class="ink" text-anchor="middle" font-size="12")");
   }
-  return std::move(drawing).finish();
+  return d;
+}
+
+Picture picture_of_weights(std::span<const double> w, int64_t height, int64_t width) {
+  const bool coloured = static_cast<int64_t>(w.size()) == 3 * height * width;
+  if (height < 1 || width < 1 || (!coloured && static_cast<int64_t>(w.size()) != height * width))
+    fail<ShapeError>("picture_of_weights: {} weights for {} x {} pixels", w.size(), height, width);
+  double largest = 0;
+  for (const double v : w)
+    if (drawable(v)) largest = std::max(largest, std::abs(v));
+  Picture picture{width, height, {}};
+  for (const double v : w) {
+    const double at = largest > 0 && drawable(v) ? v / largest : 0;
+    const auto add = [&](double level) { picture.rgb.push_back(static_cast<uint8_t>(std::lround(level))); };
+    if (coloured) {
+      add(127.5 + 127.5 * at);
+      continue;
+    }
+    // Towards blue, (10, 106, 171), or orange, (189, 75, 6).
+    const double to[2][3] = {{10, 106, 171}, {189, 75, 6}};
+    for (const double c : to[at > 0]) add(std::lerp(255.0, c, std::abs(at)));
+  }
+  return picture;
 }
 
 }  // namespace gradus::examples

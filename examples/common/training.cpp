@@ -85,24 +85,27 @@ CostCurve train(const Tensors& parameters, const std::function<Tensor()>& cost,
   if (!options.title.empty()) progress.emplace(options.title, options.iterations);
 
   CostCurve curve;
-  const auto report = [&](int64_t iteration, const Tensor& c, bool last) {
-    if (last || iteration % options.record_every == 0) {
-      curve.iterations.push_back(static_cast<double>(iteration));
-      curve.costs.push_back(c.item());
-    }
-    if (progress && (last || iteration % options.print_every == 0))
-      progress->print(fmt::format("Cost after iteration {:5}: {:.9f}", iteration, c.item()));
-  };
-  for (int64_t i = 0; i < options.iterations; i++) {
+  std::string seen;
+  for (int64_t i = 0; i <= options.iterations; i++) {
+    const bool last = i == options.iterations;
     const Tensor c = cost();
-    report(i, c, false);
-    optimizer->zero_grad();
-    c.backward();
+    if (!last || options.observe) {
+      optimizer->zero_grad();
+      c.backward();
+    }
+    if (last || i % options.record_every == 0) {
+      curve.iterations.push_back(static_cast<double>(i));
+      curve.costs.push_back(c.item());
+      if (options.observe) seen = "   " + options.observe(i, c.item());
+    }
+    if (progress && (last || i % options.print_every == 0))
+      progress->print(fmt::format("Cost after iteration {:5}: {:.9f}{}", i, c.item(), seen));
+    if (last) break;
     optimizer->step();
-    if (progress) progress->update(i + 1, fmt::format("cost {:.6f}", c.item()));
+    if (progress)
+      progress->update(i + 1, fmt::format("cost {:.6f}{}", c.item(), seen),
+                       options.plot ? std::span<const double>(curve.costs) : std::span<const double>());
   }
-  NoGrad no_grad;
-  report(options.iterations, cost(), true);
   return curve;
 }
 

@@ -30,6 +30,10 @@ struct TrainingOptions {
   int64_t iterations;
   int64_t record_every = 1000, print_every = 1000;
   std::string title = {};  // of the progress bar; empty: nothing is shown or printed
+  bool plot = false;       // on a terminal, the costs as a small plot above the bar
+  /// Called where a cost is recorded, when its gradients are there and before the step; what it says, such as
+  /// "accuracy 88 %", is shown beside the cost.
+  std::function<std::string(int64_t iteration, double cost)> observe = {};
 };
 
 /// costs[i] is the cost before iteration iterations[i]; the last one is that after training.

@@ -11,5 +11,7 @@ using Run = std::function<int()>;
 /// Adds a subcommand with its options to the program; it sets `run` when it is chosen.
 void add_lesson(CLI::App& program, Run& run);
 void add_check(CLI::App& program, Run& run);
+void add_train(CLI::App& program, Run& run);
+void add_graph(CLI::App& program, Run& run);
 
 }  // namespace gradus::examples

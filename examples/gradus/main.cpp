@@ -15,6 +15,8 @@ int main(int argc, char** argv) {
   };
   add_lesson(program, run);
   add_check(program, run);
+  add_train(program, run);
+  add_graph(program, run);
 
   int code = 0;
   const int failed = run_program(program, argc, argv, [&] { code = run(); });
