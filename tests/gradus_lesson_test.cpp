@@ -70,7 +70,7 @@ TEST(Board, GradientsThatDifferAreAnError) {
   testing::internal::CaptureStdout();
   board.compare({{"dw", g, g * (1 + 1e-15)}});
   EXPECT_THAT(testing::internal::GetCapturedStdout(),
-              HasSubstr("dw         [2]                   -2          -2     1.8e-15"));
+              HasSubstr("dw         [2]                   -2          -2     2.2e-15"));
 }
 
 TEST(Board, MatricesShowFiveColumnsFromTheFirstToTheLast) {
@@ -78,7 +78,7 @@ TEST(Board, MatricesShowFiveColumnsFromTheFirstToTheLast) {
   testing::internal::CaptureStdout();
   board.matrix("x", arange(400).to(kFloat64).reshape({1, 400}));
   const std::string text = testing::internal::GetCapturedStdout();
-  for (const char* column : {"   0", "   99", "   199", "   299", "   399"})
+  for (const char* column : {"   0", "  99", "  199", "  299", "  399"})
     EXPECT_THAT(text, HasSubstr(column)) << text;
 }
 

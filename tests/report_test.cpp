@@ -182,8 +182,9 @@ TEST(ReportSlow, AReaderWhoCannotSeeItIsToldAll) {
     if (!node["ignored"].get<bool>()) {
       const std::string role = node["role"]["value"], name = node["name"]["value"];
       if (role != "StaticText" && role != "InlineTextBox") seen.push_back(role + ": " + name);
-      if (role == "image" || role == "img" || role == "slider" || role == "region" || role == "table")
+      if (role == "image" || role == "img" || role == "slider" || role == "region" || role == "table") {
         EXPECT_NE(name, "") << "a nameless " << role;
+      }
     }
   for (const char* expected : {"heading: A <title>", "heading: Curves", "slider: Time", "slider: Step",
                                "rowheader: learning rate", "columnheader: value"})
