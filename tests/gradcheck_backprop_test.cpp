@@ -96,18 +96,31 @@ void plant(Student::Line Student::*line, Student::Line wrong, const Planted& p) 
   expect(s.check(), p);
 }
 
-/// How many networks the tests that accuse nobody draw.
-int64_t trials() { return std::getenv("GRADUS_LONG") ? 2000 : 60; }
+/// Right gradients of many networks: none is called wrong, and nearly all are proved. (Where a sigmoid is
+/// saturated log(1 - a) has too few digits for differences.)
+void expect_right(const std::function<GradcheckReport(int64_t seed)>& check) {
+  const int64_t trials = std::getenv("GRADUS_LONG") ? 2000 : 60;
+  int64_t proved = 0;
+  for (int64_t seed = 0; seed < trials; seed++) {
+    const auto report = check(100 * seed);
+    ASSERT_EQ(report.diagnosis().kind, Finding::None) << "seed " << seed << "\n" << report.str();
+    proved += report.ok();
+  }
+  EXPECT_GE(proved, trials * 97 / 100);
+}
 
 TEST(Backprop, RightOnesPass) {
-  for (int64_t seed = 0; seed < trials(); seed++) {
-    Student s(100 * seed);
-    s.lambda = seed % 2 ? 0.3 : 0;
-    if (seed % 3 == 0)
-      s.dw1 = [](S s) { return (matmul(s.vdz1, s.x.t()) / m + s.lambda / m * s.w1).to(kFloat32); };
-    const auto report = s.check();
-    EXPECT_TRUE(report) << "seed " << seed << "\n" << report.str();
-  }
+  expect_right([](int64_t seed) { return Student(seed).check(); });
+  expect_right([](int64_t seed) {
+    Student s(seed);
+    s.lambda = 0.3;
+    return s.check();
+  });
+  expect_right([](int64_t seed) {
+    Student s(seed);
+    s.dw1 = [](S s) { return (matmul(s.vdz1, s.x.t()) / m).to(kFloat32); };
+    return s.check();
+  });
 }
 
 TEST(Backprop, SignsAndFactors) {
@@ -325,10 +338,7 @@ using D = const DeepStudent&;
 constexpr int64_t L = DeepStudent::layers;
 
 TEST(DeepBackprop, RightOnesPass) {
-  for (int64_t seed = 0; seed < trials(); seed++) {
-    const auto report = DeepStudent(100 * seed).check();
-    EXPECT_TRUE(report) << "seed " << seed << "\n" << report.str();
-  }
+  expect_right([](int64_t seed) { return DeepStudent(seed).check(); });
 }
 
 TEST(DeepBackprop, Derivatives) {

@@ -3,8 +3,10 @@
 #include <gradus/autograd/check/diagnose.h>
 #include <gradus/autograd/check/mistakes.h>
 #include <gradus/autograd/check/numeric.h>
+#include <gradus/autograd/check/trace.h>
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
 
 #include <algorithm>
 #include <cmath>
@@ -67,6 +69,8 @@ class Comparison {
   /// The rows of the Jacobian that are checked, from autograd or as claimed.
   void differentiate();
   void differentiate_row(const Tensor& y, size_t row);
+  /// The incoming gradient of a row.
+  Tensor seed(size_t row) const;
   void compare(size_t i);
   void take_claims();
   void explain_findings();
@@ -81,11 +85,15 @@ class Comparison {
     return rows;
   }
   Verdict judge(size_t i, double a, const Slope& s, double scale) const;
-  std::vector<Slope> measure(Line& line, bool carefully) const {
+  std::vector<Slope> measure(Line& line, bool carefully) {
     const double h = line.step(options_.eps);
-    return carefully ? best_slopes([&] { return rows_here(); }, start_, line, h, precision_)
-                     : slopes([&] { return rows_here(); }, start_, line, h, precision_);
+    const Values f = [&] { return rows_here(); };
+    if (!carefully) return slopes(f, start_, line, h, precision_);
+    if (rounding_.empty()) measure_rounding(line);
+    return best_slopes(f, start_, line, h, precision_, rounding_);
   }
+  /// How far rounding may move each row, by the graph of f.
+  void measure_rounding(Line& line);
   double along(size_t i, size_t row, const std::vector<int64_t>& elements,
                const std::vector<double>& u) const {
     const double* a = &analytic_[i][row * static_cast<size_t>(subject_.x[i].numel())];
@@ -94,8 +102,7 @@ class Comparison {
     return sum;
   }
   /// The element behind an error along a direction, by halving.
-  int64_t hunt(size_t i, size_t row, std::vector<int64_t> elements, std::vector<double> u,
-               double scale) const;
+  int64_t hunt(size_t i, size_t row, std::vector<int64_t> elements, std::vector<double> u, double scale);
 
   const Subject& subject_;
   const GradcheckOptions& options_;
@@ -106,6 +113,7 @@ class Comparison {
   std::vector<std::vector<double>> projections_;  // of the result; none: all its elements are rows
   std::vector<std::vector<double>> analytic_;     // per input: [rows, elements]
   double precision_ = kDouble;
+  std::vector<double> rounding_;         // of each row, once it is needed
   std::vector<bool> floats_;             // per input: claimed in float32
   std::vector<double> scales_;           // per input: the largest derivative
   std::vector<const char*> not_linear_;  // per input: what is wrong, or null
@@ -170,6 +178,25 @@ void Comparison::measure_precision() {
   if (moved != y_ && narrow(moved) && narrow(y_)) precision_ = kFloat;
 }
 
+Tensor Comparison::seed(size_t row) const {
+  std::vector<double> v(y_.size(), 0.0);
+  v[projections_.empty() ? row : 0] = 1;
+  return tensor(projections_.empty() ? v : projections_[row], y_shape_, kFloat64);
+}
+
+void Comparison::measure_rounding(Line& line) {
+  line.move(0);
+  rounding_.assign(start_.size(), 0.0);
+  const KeepValues keep;
+  const Tensor y = subject_.f();
+  if (!y.requires_grad()) return;
+  try {
+    for (size_t r = 0; r < start_.size(); r++) rounding_[r] = Trace(y, seed(r).to(y.dtype())).rounding();
+  } catch (const Error&) {
+    // A backward pass that fails tells nothing of f's values.
+  }
+}
+
 void Comparison::differentiate() {
   const size_t rows = start_.size();
   not_linear_.assign(subject_.x.size(), nullptr);
@@ -194,17 +221,11 @@ void Comparison::differentiate() {
 }
 
 void Comparison::differentiate_row(const Tensor& y, size_t row) {
-  std::vector<double> v(y_.size(), 0.0);
-  if (projections_.empty())
-    v[row] = 1;
-  else
-    v = projections_[row];
+  const Tensor v = seed(row);
   const auto gradient = [&](double times) {
-    std::vector<double> seed = v;
-    for (double& s : seed) s *= times;
     std::vector<std::vector<double>> values;
-    const Tensors g = grad({y}, subject_.x, {tensor(seed, y_shape_, y.dtype())},
-                           {.retain_graph = true, .allow_unused = true});
+    const Tensors g =
+        grad({y}, subject_.x, {(v * times).to(y.dtype())}, {.retain_graph = true, .allow_unused = true});
     for (size_t i = 0; i < g.size(); i++)
       values.push_back(g[i].defined() ? g[i].to_vector()
                                       : std::vector<double>(static_cast<size_t>(subject_.x[i].numel()), 0.0));
@@ -256,7 +277,7 @@ Verdict Comparison::judge(size_t i, double a, const Slope& s, double scale) cons
 }
 
 int64_t Comparison::hunt(size_t i, size_t row, std::vector<int64_t> elements, std::vector<double> u,
-                         double scale) const {
+                         double scale) {
   while (elements.size() > 1) {
     const auto half = static_cast<std::ptrdiff_t>(elements.size() / 2);
     std::vector<int64_t> left(elements.begin(), elements.begin() + half);
@@ -356,11 +377,7 @@ void Comparison::compare(size_t i) {
 void Comparison::explain_findings() {
   const size_t inputs = report_.inputs.size();
   Evidence evidence{{}, y_shape_, options_.sizes, {}, options_.atol, options_.rtol};
-  for (size_t r = 0; r < start_.size(); r++) {
-    std::vector<double> seed(y_.size(), 0.0);
-    seed[projections_.empty() ? r : 0] = 1;
-    evidence.seeds.push_back(tensor(projections_.empty() ? seed : projections_[r], y_shape_, kFloat64));
-  }
+  for (size_t r = 0; r < start_.size(); r++) evidence.seeds.push_back(seed(r));
   for (size_t i = 0; i < inputs; i++) {
     const GradcheckInput& in = report_.inputs[i];
     std::vector<double> numeric(analytic_[i].size(), kNaN);

@@ -105,7 +105,7 @@ std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, 
 }
 
 std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
-                               double precision) {
+                               double precision, const std::vector<double>& rounding) {
   constexpr size_t kSmall = 5;
   std::vector<Stencil> stencils;
   for (double divisor : {256., 113., 64., 37., 16., 4., 1., 1. / 4, 1. / 16, 1. / 64, 1. / 256})
@@ -120,7 +120,7 @@ std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_st
     std::vector<Slope> tried;
     for (const Stencil& s : stencils) {
       Slope found = slope(s, y0, i, precision);
-      found.doubt += 4 * noise / s.h;
+      found.doubt += (4 * noise + rounding[i]) / s.h;
       // Of a smooth function this shrinks with the step; where the smallest does not resolve f, larger ones
       // mislead.
       const double rough = std::abs(fourth_difference(s, y0, i)) / std::sqrt(70.0);

@@ -44,7 +44,8 @@ std::vector<Slope> slopes(const Values& f, const std::vector<double>& at_start, 
 /// The same at steps from h/256 to 256h: for each function the least doubtful. Noisy slopes may agree by
 /// chance: the noise of the values is measured on the smallest steps, and doubts count it; so they do where
 /// steps contradict each other.
+/// `rounding`: how far each value may be off; more than `precision` where f loses digits on its way.
 std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_start, Line& line, double h,
-                               double precision);
+                               double precision, const std::vector<double>& rounding);
 
 }  // namespace gradus

@@ -3,6 +3,9 @@
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/reduce.h>
 
+#include <algorithm>
+#include <cmath>
+
 namespace gradus::detail {
 namespace {
 
@@ -120,6 +123,20 @@ Tensor Trace::input_value(size_t step, uint32_t input) const {
   if (Tensor x = saved(node, false, input); x.defined()) return x;
   const Edge& e = node.edges()[input];
   return e ? value(step_of(e.node.get()), e.slot) : Tensor();
+}
+
+double Trace::rounding() const {
+  double sum = 0;
+  for (size_t k = 0; k < steps_.size(); k++)
+    for (uint32_t slot = 0; slot < steps_[k].g.size(); slot++) {
+      const Tensor& g = steps_[k].g[slot];
+      const Tensor v = value(k, slot);
+      if (!g.defined() || !v.defined() || steps_[k].node->is_leaf()) continue;
+      const double unit = v.dtype() == kFloat32 ? 0x1p-24 : 0x1p-53;
+      const std::vector<double> gs = g.to_vector(), vs = v.to_vector();
+      for (size_t j = 0; j < gs.size(); j++) sum += std::abs(gs[j] * vs[j]) * unit;
+    }
+  return sum;
 }
 
 Tensors Trace::rerun(std::span<const size_t> replaced, const Rule& rule,
