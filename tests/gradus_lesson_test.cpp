@@ -68,18 +68,18 @@ TEST(Board, GradientsThatDifferAreAnError) {
   EXPECT_THROW(board.compare({{"dw", g, g.reshape({2, 1})}}), Error);
   EXPECT_THROW(board.compare({{"dw", g * NAN, g}}), Error);
   testing::internal::CaptureStdout();
-  board.compare({{"dw", g, g * (1 + 1e-15)}});
+  board.compare({{"dw", g, g}});
   EXPECT_THAT(testing::internal::GetCapturedStdout(),
-              HasSubstr("dw         [2]                   -2          -2     2.2e-15"));
+              HasSubstr("    dw         [2]                   -2          -2           0\n"));
 }
 
 TEST(Board, MatricesShowFiveColumnsFromTheFirstToTheLast) {
   Board board(Board::Pace::AtOnce);
   testing::internal::CaptureStdout();
   board.matrix("x", arange(400).to(kFloat64).reshape({1, 400}));
-  const std::string text = testing::internal::GetCapturedStdout();
-  for (const char* column : {"   0", "  99", "  199", "  299", "  399"})
-    EXPECT_THAT(text, HasSubstr(column)) << text;
+  EXPECT_EQ(testing::internal::GetCapturedStdout(),
+            "    x [1, 400], of its columns 0, 99, 199, 299, 399:\n"
+            "          0   99  199  299  399\n\n");
 }
 
 TEST(Words, AreWrapped) {

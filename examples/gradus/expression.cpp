@@ -143,7 +143,7 @@ Expression Reader::negation() {
 }
 
 Expression Reader::power() {
-  const Expression base = postfix();
+  Expression base = postfix();
   const Place at = peek().place;
   if (!accept("^") && !accept("**")) return base;
   return apply("pow", at, {base, negation()});

@@ -62,7 +62,8 @@ void tanh_mistake(Board& board) {
       "as a gradient of Z2. Then look at the factor by which it is off, sample by sample:");
   const auto cost = [&](const Tensor& z) { return as_printed(z, y); };
   const double m = static_cast<double>(y.numel());
-  const Tensor factor = check_gradient(cost, {z2}, {(a2 - y) / m}, {.names = {"Z2"}}).input("Z2").ratio();
+  const GradcheckReport of_z2 = check_gradient(cost, {z2}, {(a2 - y) / m}, {.names = {"Z2"}});
+  const Tensor factor = of_z2.input("Z2").ratio();
   const Tensor expected = (1 + a2) / a2;
   rows = {{"sample", "A2", "measured dZ2 / (A2 - Y)", "(1 + A2) / A2"}};
   for (const int64_t i : {0, 100, 200, 300})
@@ -70,7 +71,12 @@ void tanh_mistake(Board& board) {
                     fmt::format("{:.6f}", factor.at({0, i})), fmt::format("{:.6f}", expected.at({0, i}))});
   board.table(rows);
   board.claim(max(abs(factor / expected - 1)).item() < 1e-6, "the factor is (1 + A2) / A2");
-  board.say("A factor that follows A2 and nothing else: an activation's derivative has been mixed up.");
+  board.say(
+      "A factor that follows A2 and nothing else: an activation's derivative has been mixed up. gradcheck "
+      "has looked, too. It ran the backward pass again and again, each time with one mistake in it, until "
+      "one gave A2 - Y:");
+  board.say("gradcheck: Z2: {}", of_z2.diagnosis().text);
+  board.claim(of_z2.diagnosis().text.find("sigmoid") != std::string::npos, "the diagnosis names the sigmoid");
 
   board.step("By hand: what the line should be");
   board.say(
