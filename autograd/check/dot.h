@@ -25,7 +25,7 @@ std::string to_dot(const Tensor& y, const NamedTensors& names = {}, const DotOpt
 /// A moment of a backward pass.
 struct BackwardFrame {
   std::string caption;  // "Step 2 of 5: tanh passes its gradient on"
-  std::string dot;
+  std::string dot;      // the picture, in the DOT language
 };
 /// The backward pass from y, of one element, as pictures that Graphviz lays out alike: the first shows dL/dy
 /// = 1, and each one more the gradients that the next op has passed on. GradError where it can't run.
