@@ -122,9 +122,11 @@ constexpr int kRows = GRADUS_VECTOR_BYTES == 64 ? 12 : GRADUS_VECTOR_BYTES == 32
 /// Of k that is multiplied at a time. What is copied of b, in strips of two vectors, stays in the
 /// second-level cache.
 constexpr int64_t kPanelBlock = 1024, kPackedBytes = 256 << 10;
-/// Where c has few rows or b is small (in bytes), b is read where it lies. For some more rows a strip at a
-/// time is copied, while the next one comes from memory.
-constexpr int64_t kDirectRows = 2 * kRows, kDirectBytes = 32 << 10, kFewRows = 128;
+/// Where c has few rows or b is small (in bytes), b is read where it lies.
+constexpr int64_t kDirectRows = 2 * kRows, kDirectBytes = 32 << 10;
+/// For some more rows, a strip of kStripBlock rows, which fits in the first-level cache, is copied at a time
+/// while the next one comes from memory.
+constexpr int64_t kFewRows = 128, kStripBlock = 256;
 
 /// What is wanted soon: two vectors of one more row at each `every`-th step.
 template <class T>
@@ -267,7 +269,8 @@ void panel(const Product<T>& p, void* scratch) {
   const bool small = p.b.col == 1 && p.k * p.n * size <= kDirectBytes;
   const bool direct = small || (p.b.col == 1 && p.m <= kDirectRows);
   const bool few = p.b.col == 1 && p.m <= kFewRows;
-  const int64_t blocks = (p.k + kPanelBlock - 1) / kPanelBlock, tiles = (p.m + kRows - 1) / kRows;
+  const int64_t block = few && !direct ? kStripBlock : kPanelBlock;
+  const int64_t blocks = (p.k + block - 1) / block, tiles = (p.m + kRows - 1) / kRows;
   for (int64_t q = 0; q < blocks; q++) {
     const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
     const int64_t columns = direct ? p.n : few ? width : kPackedBytes / size / k / width * width;
