@@ -165,13 +165,14 @@ void extreme_index_as(T* values, int64_t* indices, const T* x, const Layout& lx,
   const Layout ly(part(lx, lx.rank() > 0 ? 1u << dim : 0, false).shape);
   for_each_line(ly, lx, dim, [=](int64_t to, int64_t from) {
     const T* const line = x + from;
-    int64_t best = 0;
-    for (int64_t i = 1; i < n && line[best * stride] == line[best * stride]; i++) {
-      const T v = line[i * stride], b = line[best * stride];
-      if ((kMax ? v > b : v < b) || v != v) best = i;
+    T best = line[0];
+    int64_t at = 0;
+    for (int64_t i = 1; i < n && best == best; i++) {
+      const T v = line[i * stride];
+      if (!(kMax ? v <= best : v >= best)) best = v, at = i;
     }
-    values[to] = line[best * stride];
-    indices[to] = best;
+    values[to] = best;
+    indices[to] = at;
   });
 }
 
