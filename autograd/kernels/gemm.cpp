@@ -68,9 +68,9 @@ Plan<T> plan(const Product<T>& p) {
   if (p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1))
     return {p, path.tall, 64};
   // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
-  if (p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= 24 || p.m < 8))
+  if (p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= kDotSize || p.m < 8))
     return {p.m < p.n ? p.turned() : p, path.dot, 5};
-  // Where b is contiguous along k, it need not be copied as an a.
+  // An a that is contiguous along k is read where it lies, a b is copied.
   const Product<T> q = p.b.row == 1 && p.b.col != 1 && (p.m < p.n || p.a.row == 1) ? p.turned() : p;
   const bool wide =
       path.least_wide <= q.m && q.m <= path.most_wide && q.m < q.n && q.b.col == 1 && q.c.col == 1;

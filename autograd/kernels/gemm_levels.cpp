@@ -23,6 +23,7 @@ Strided<const T> start_of(const Product<T>& p, bool first, int64_t i, int64_t j)
   if (!first) return {&p.c(i, j), p.c.row, p.c.col};
   return {p.bias.data ? &p.bias(i, j) : nullptr, p.bias.row, p.bias.col};
 }
+/// What is at (i, j) and beyond.
 template <class T>
 Strided<T> from(const Strided<T>& x, int64_t i, int64_t j) {
   return {&x(i, j), x.row, x.col};
@@ -55,22 +56,35 @@ T sum_lanes(Raw<T> v) {
   return sum_lanes<T, kLanes<T>>(v, std::make_integer_sequence<int, kLanes<T> / 2>{});
 }
 
-/// c[M, N] = start + a · b; what `next` and `after` point to is wanted soon.
+/// Vector v of column j goes to y[v · cols + j]; the last vectors are filled up with zeros.
+template <class T>
+void pack_vectors(T* y, const Strided<const T>& b, int64_t cols, int64_t k) {
+  constexpr int L = kLanes<T>;
+  for (int64_t j = 0; j < cols; j++) {
+    const T* x = &b(0, j);
+    T* to = y + j * L;
+    int64_t p = 0;
+    for (; p + L <= k; p += L, to += cols * L) Vec<T>::load(x + p).store(to);
+    if (p < k) Vec<T>::load(x + p, k - p).store(to);
+  }
+}
+
+/// c[M, N] = start + a · b, b packed; what `next` and `after` point to is wanted soon.
 template <class T, int M, int N>
-void dot_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const T> start, Strided<T> c,
-              const T* next, const T* after) {
+void dot_tile(int64_t k, Strided<const T> a, const T* b, Strided<const T> start, Strided<T> c, const T* next,
+              const T* after) {
   constexpr int L = kLanes<T>;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
   const auto multiply = [&](auto load) {
     Raw<T> bs[N];
-    GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = load(b.data + j * b.col);
+    GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = Vec<T>::load(b + j * L).raw;
     GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = load(a.data + i * a.row);
+      const Raw<T> ai = load(&a(i, 0));
       GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] += ai * bs[j];
     }
   };
-  for (; k >= L; k -= L, a.data += L, b.data += L, next += L, after += L) {
+  for (; k >= L; k -= L, a.data += L, b += N * L, next += L, after += L) {
     __builtin_prefetch(next);
     __builtin_prefetch(after);
     multiply([](const T* x) { return Vec<T>::load(x).raw; });
@@ -83,7 +97,7 @@ void dot_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const T
 }
 
 template <class T>
-using DotTile = void (*)(int64_t, Strided<const T>, Strided<const T>, Strided<const T>, Strided<T>, const T*,
+using DotTile = void (*)(int64_t, Strided<const T>, const T*, Strided<const T>, Strided<T>, const T*,
                          const T*);
 /// Entry i · kTile + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
@@ -97,18 +111,21 @@ template <class T>
 constexpr auto kDotTiles = dot_tiles<T>(std::make_integer_sequence<int, kTile * kTile>{});
 
 template <class T>
-void dot(const Product<T>& p, void*) {
+void dot(const Product<T>& p, void* scratch) {
+  T* const packed = static_cast<T*>(scratch);
   for (int64_t q = 0; q < p.k; q += kDotBlock<T>) {
     const int64_t k = smaller(kDotBlock<T>, p.k - q);
+    for (int64_t j = 0; j < p.n; j += kTile)
+      pack_vectors<T>(packed + j * kDotBlock<T>, from(p.b, q, j), smaller(kTile, p.n - j), k);
     for (int64_t i = 0; i < p.m; i += kTile) {
       const int64_t rows = smaller(kTile, p.m - i), left = p.m - i - rows;
       const Strided<const T> a = from(p.a, i, q);
       // Two of the rows that come next are fetched with each tile of these.
       for (int64_t j = 0, next = rows; j < p.n; j += kTile, next += 2) {
         const bool wanted = next < rows + smaller(kTile, left);
-        const T* const row = a.data + (wanted ? next : 0) * a.row;
+        const T* const row = &a(wanted ? next : 0, 0);
         kDotTiles<T>.at[(rows - 1) * kTile + smaller(kTile, p.n - j) - 1](
-            k, a, from(p.b, q, j), start_of(p, q == 0, i, j), from(p.c, i, j), row,
+            k, a, packed + j * kDotBlock<T>, start_of(p, q == 0, i, j), from(p.c, i, j), row,
             wanted && next + 1 < rows + left ? row + a.row : row);
       }
     }
@@ -119,14 +136,16 @@ void dot(const Product<T>& p, void*) {
 
 /// A panel tile is up to kRows rows of 2 vectors, or up to twice as many of one, all in registers.
 constexpr int kRows = GRADUS_VECTOR_BYTES == 64 ? 12 : GRADUS_VECTOR_BYTES == 32 ? 6 : 4;
-/// Of k that is multiplied at a time. What is copied of b, in strips of two vectors, stays in the
-/// second-level cache.
-constexpr int64_t kPanelBlock = 1024, kPackedBytes = 256 << 10;
-/// Where c has few rows or b is small (in bytes), b is read where it lies.
-constexpr int64_t kDirectRows = 2 * kRows, kDirectBytes = 32 << 10;
-/// For some more rows, a strip of kStripBlock rows, which fits in the first-level cache, is copied at a time
-/// while the next one comes from memory.
-constexpr int64_t kFewRows = 128, kStripBlock = 256;
+/// Of k that is multiplied at a time: less where the rows of b lie apart, lest they evict each other, where a
+/// is copied, and where a strip of b should fit in the first-level cache.
+constexpr int64_t kPanelBlock = 1024, kShortBlock = 256;
+/// What is copied of b, in strips of two vectors, stays in the second-level cache.
+constexpr int64_t kPackedBytes = 256 << 10;
+constexpr int64_t kWideRows = 2 * kRows;
+/// A b of so many bytes stays in the first-level cache.
+constexpr int64_t kSmallBytes = 32 << 10;
+/// For so many rows of c a strip is copied at a time, while the next one comes from memory.
+constexpr int64_t kFewRows = 128;
 
 /// What is wanted soon: two vectors of one more row at each `every`-th step.
 template <class T>
@@ -147,22 +166,34 @@ void panel_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const
   Raw<T> sum[M][V];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
       start.data ? load(&start(i, 0), v) : Raw<T>{};
-  while (k > 0) {
+  const auto fetch = [&] {
     __builtin_prefetch(ahead.data);
     __builtin_prefetch(ahead.data + L);
     ahead.data += ahead.row;
-    const int64_t steps = smaller(k, ahead.every);
-    k -= steps;
-    for (int64_t q = 0; q < steps; q++, a.data += a.col, b.data += b.row) {
-      Raw<T> bs[V];
-      GRADUS_UNROLL for (int v = 0; v < V; v++) bs[v] = load(b.data, v);
-      // Only every third row is pointed to: there are not registers enough for all.
-      const T* rows = a.data;
-      GRADUS_UNROLL for (int i = 0; i < M; i++) {
-        const Raw<T> ai = rows[i % 3 * a.row] - Raw<T>{};
-        if (i % 3 == 2) rows += 3 * a.row;
-        GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bs[v];
-      }
+  };
+  const auto step = [&] {
+    Raw<T> bs[V];
+    GRADUS_UNROLL for (int v = 0; v < V; v++) bs[v] = load(b.data, v);
+    // Only every third row is pointed to: there are not registers enough for all.
+    const T* rows = a.data;
+    GRADUS_UNROLL for (int i = 0; i < M; i++) {
+      const Raw<T> ai = rows[i % 3 * a.row] - Raw<T>{};
+      if (i % 3 == 2) rows += 3 * a.row;
+      GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bs[v];
+    }
+    a.data += a.col;
+    b.data += b.row;
+  };
+  // For few rows, a loop in the loop would cost a seventh.
+  if (ahead.every == 1) {
+    for (; k > 0; k--) {
+      fetch();
+      step();
+    }
+  } else {
+    for (; k > 0; k -= ahead.every) {
+      fetch();
+      for (int64_t q = smaller(k, ahead.every); q > 0; q--) step();
     }
   }
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) {
@@ -208,9 +239,9 @@ struct PanelTiles {
   using Tile = void (*)(int64_t, Strided<const T>, Strided<const T>, Strided<const T>, Strided<T>, int64_t,
                         Ahead<T>);
   Tile full[kRows], wide[kRows], narrow[kRows];
-  /// For 1 to kDirectRows rows; null up to kRows.
-  void (*single[kDirectRows])(int64_t, const T*, Strided<const T>, Strided<const T>, Strided<T>, const T*);
-  void (*pack[kDirectRows])(T*, Strided<const T>, int64_t);
+  /// Entries up to kRows are null: those rows fit in tiles of two vectors.
+  void (*single[kWideRows])(int64_t, const T*, Strided<const T>, Strided<const T>, Strided<T>, const T*);
+  void (*pack[kWideRows])(T*, Strided<const T>, int64_t);
 };
 template <class T, int... I>
 constexpr PanelTiles<T> panel_tiles(std::integer_sequence<int, I...>) {
@@ -266,10 +297,10 @@ void panel(const Product<T>& p, void* scratch) {
   T* const packed_b = static_cast<T*>(scratch);
   T* const packed_a = packed_b + kPackedBytes / size;
   T* const turned = packed_a + kRows * kPanelBlock;
-  const bool small = p.b.col == 1 && p.k * p.n * size <= kDirectBytes;
-  const bool direct = small || (p.b.col == 1 && p.m <= kDirectRows);
-  const bool few = p.b.col == 1 && p.m <= kFewRows;
-  const int64_t block = few && !direct ? kStripBlock : kPanelBlock;
+  // Where b is small or c is one tile high, b is read where it lies.
+  const bool small = p.k * p.n * size <= kSmallBytes, direct = p.b.col == 1 && (p.m <= kRows || small);
+  const bool few = p.b.col == 1 && p.m <= kFewRows && !direct;
+  const int64_t block = few || direct || p.a.row == 1 ? kShortBlock : kPanelBlock;
   const int64_t blocks = (p.k + block - 1) / block, tiles = (p.m + kRows - 1) / kRows;
   for (int64_t q = 0; q < blocks; q++) {
     const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
@@ -282,7 +313,7 @@ void panel(const Product<T>& p, void* scratch) {
       for (int64_t t = 0; t < tiles; t++) {
         const int64_t i = part(p.m, tiles, t), rows = part(p.m, tiles, t + 1) - i;
         Strided<const T> a = from(p.a, i, q0);
-        if (a.row == 1 && j1 - j0 > 2 * width) {
+        if (a.row == 1 && j1 - j0 > 4 * width) {
           kPanelTiles<T>.pack[rows - 1](packed_a, a, k);
           a = {packed_a, 1, rows};
         }
@@ -291,9 +322,9 @@ void panel(const Product<T>& p, void* scratch) {
           const Strided<const T> b =
               direct ? from(p.b, q0, j) : Strided<const T>{packed_b + (j - j0) * k, width, 1};
           Ahead<T> ahead = {b.data, 0, k};
-          if (!small && (direct || few))
+          if (few || (direct && !small))
             ahead = {&p.b(q0 + part(k, tiles, t), next), p.b.row, tiles};
-          else if (!small && p.c.col == 1)
+          else if (!direct && p.c.col == 1)
             ahead = {&p.c(i, next), p.c.row, (k + rows - 1) / rows};
           const auto tile = (cols == width ? kPanelTiles<T>.full
                              : cols > L    ? kPanelTiles<T>.wide
@@ -325,8 +356,8 @@ void wide(const Product<T>& p, void* scratch) {
   constexpr int64_t L = kLanes<T>, width = 2 * L;
   T* const a = static_cast<T*>(scratch);
   const int64_t whole = p.n / width * width;
-  for (int64_t q = 0; q < p.k; q += kPanelBlock) {
-    const int64_t k = smaller(kPanelBlock, p.k - q);
+  for (int64_t q = 0; q < p.k; q += kShortBlock) {
+    const int64_t k = smaller(kShortBlock, p.k - q);
     kPanelTiles<T>.pack[p.m - 1](a, from(p.a, 0, q), k);
     for (int64_t j = 0; j < whole; j += L) {
       // Each tile fetches half of the rows of the next two.
@@ -543,8 +574,7 @@ bool outer(const Product<T>& p) {
 }
 
 template <class T>
-constexpr kernels::GemmPaths<T> kPaths = {outer<T>, tall<T>,   dot<T>,     wide<T>,
-                                          panel<T>, kRows + 1, kDirectRows};
+constexpr kernels::GemmPaths<T> kPaths = {outer<T>, tall<T>, dot<T>, wide<T>, panel<T>, kRows + 1, kWideRows};
 
 }  // namespace
 

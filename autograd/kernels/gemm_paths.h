@@ -39,7 +39,7 @@ struct GemmPaths {
   /// For a and b contiguous along k: multiplies vectors along k and adds their lanes at the end. Best where m
   /// is at least n.
   void (*dot)(const Product<T>& p, void* scratch);
-  /// For least_wide to most_wide rows, b.col and c.col 1: as panel, but reads b once.
+  /// For m from least_wide to most_wide, b.col and c.col 1: as panel, but reads b once.
   void (*wide)(const Product<T>& p, void* scratch);
   /// For all others: multiplies rows of b by single elements of a.
   void (*panel)(const Product<T>& p, void* scratch);
@@ -50,7 +50,7 @@ struct GemmTable {
   GemmPaths<double> f64;
 };
 
-inline constexpr int64_t kGemmScratch = 512 << 10;
-inline constexpr int64_t kTallSize = 8;
+inline constexpr int64_t kGemmScratch = 384 << 10;
+inline constexpr int64_t kTallSize = 8, kDotSize = 24;
 
 }  // namespace gradus::kernels
