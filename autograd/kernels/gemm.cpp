@@ -86,14 +86,15 @@ void multiply(const Product<T>& p) {
     return;
   }
   if (paths<T>().outer(p)) return;
-  const auto [whole, run, unit] = plan(p);
+  const Plan<T> chosen = plan(p);
+  const Product<T>& whole = chosen.product;
   const int64_t multiplications = p.m * p.n * p.k;
-  if (multiplications < 2 * kGrain || num_threads() == 1) return run(whole, scratch());
+  if (multiplications < 2 * kGrain || num_threads() == 1) return chosen.run(whole, scratch());
 
   // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
   // There are few, since each reads the other operand again.
   const bool by_rows = whole.m >= whole.n;
-  const int64_t size = by_rows ? whole.m : whole.n, units = (size + unit - 1) / unit;
+  const int64_t size = by_rows ? whole.m : whole.n, unit = chosen.unit, units = (size + unit - 1) / unit;
   const int64_t parts = std::min({units, multiplications / kGrain, int64_t{2} * num_threads()});
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = units * begin / parts * unit, last = std::min(units * end / parts * unit, size);
@@ -103,7 +104,7 @@ void multiply(const Product<T>& p) {
     read.data += first * (by_rows ? read.row : read.col);
     if (piece.bias.data) piece.bias.data += first * (by_rows ? piece.bias.row : piece.bias.col);
     piece.c.data += first * (by_rows ? piece.c.row : piece.c.col);
-    run(piece, scratch());
+    chosen.run(piece, scratch());
   });
 }
 
