@@ -386,7 +386,9 @@ TEST(DeepBackprop, Layers) {
   expect(weights.check(), {"W3 instead of W2", Finding::WrongOperand, "W3 stands in the product", "W1"});
   DeepStudent transposed;
   transposed.da = [](D s, int64_t l, const Tensor& dz) { return matmul(l == 2 ? s.W(l) : s.W(l).t(), dz); };
-  expect(transposed.check(), {"W2 instead of its transpose", Finding::Transposed, "transpose of W2", "W1"});
+  expect(transposed.check(),
+         {"W2 instead of its transpose", Finding::Transposed,
+          "W2 stands in the product on the way back through matmul with W2 where W2ᵀ belongs", "W1"});
   DeepStudent cached;
   cached.dw = [](D s, int64_t l, const Tensor& dz) {
     return matmul(dz, s.A(l == 3 ? 1 : l - 1).t()) / DeepStudent::m;
@@ -426,6 +428,36 @@ TEST(Diagnosis, SaysWhenSeveralMistakesExplainAGradientEquallyWell) {
   // Where x is 2, half of one path is as much as all of the other.
   EXPECT_THAT(text(two, exp(two) * two), testing::StartsWith("off by the factor 2: what mul gives exp"));
   EXPECT_THAT(text(two, exp(two) * two), HasSubstr("As well explained by: a path is missing"));
+}
+
+struct SigmoidsTanh {
+  static constexpr auto name = "sigmoids_tanh";
+  template <class T>
+  constexpr T value(T x) const {
+    return tanh(x);
+  }
+  template <class T>
+  constexpr T vjp(In<0>, T, T y, T g) const {
+    return g * y * (1 - y);
+  }
+};
+
+TEST(Diagnosis, FindsAWrongRuleInTheMidstOfAModel) {
+  nn::Sequential model{
+      nn::Linear(3, 4, true, kFloat64), [](const Tensor& x) { return pointwise(SigmoidsTanh{}, x); },
+      nn::Linear(4, 4, true, kFloat64), [](const Tensor& x) { return pointwise(SigmoidsTanh{}, x); },
+      nn::Linear(4, 1, true, kFloat64)};
+  const Tensor x = normal({6, 3}, 1), y = normal({6, 1}, 2);
+  const auto report = gradcheck([&] { return mse_loss(model(x), y); }, nn::named_parameters(model));
+  for (const char* name : {"0.weight", "0.bias", "2.weight", "2.bias"}) {
+    const Diagnosis& d = report.input(name).diagnosis;
+    EXPECT_EQ(d.kind, Finding::OtherDerivative) << report.str();
+    EXPECT_THAT(
+        d.text,
+        HasSubstr("the derivative of sigmoid, y (1 - y) with y = its output, stands where that of tanh "
+                  "in 'sigmoids_tanh', (1 - y) (1 + y), belongs"));
+  }
+  EXPECT_TRUE(report.input("4.weight").ok());
 }
 
 TEST(Diagnosis, NeedsNoGraph) {

@@ -228,6 +228,27 @@ TEST(GradcheckNotes, KinksAreNotErrors) {
   expect_reason(gradcheck([](const Tensor& x) { return relu(x).sum(); }, {values({0, 0}, {2})}), "kink");
 }
 
+TEST(GradcheckNotes, DigitsLostOnTheWayAreNoErrors) {
+  // 1 - sigmoid(36) is two units in the last place of 1: f is a stair there, and flat at every step.
+  const auto f = [](const Tensor& x) { return -log(1 - sigmoid(x)).sum(); };
+  const Tensor x = values({36, 0.3, -2}, {3});
+  const auto report = gradcheck(f, {x});
+  EXPECT_EQ(report.diagnosis().kind, Finding::None) << report.str();
+  EXPECT_EQ(report.inputs[0].diagnosis.kind, Finding::Noise);
+  EXPECT_EQ(report.inputs[0].count(Verdict::Right), 2);
+  EXPECT_FALSE(check_gradient(f, {x}, {sigmoid(x) * values({1, 1, 1.01}, {3})}));
+}
+
+TEST(GradcheckNotes, EitherSlopeWillDoAtAKink) {
+  const auto f = [](const Tensor& x) { return relu(x).sum(); };
+  const Tensor x = values({0, 1, -1, 0.5}, {4});
+  for (double slope : {0.0, 1.0}) {
+    const auto report = check_gradient(f, {x}, {values({slope, 1, 0, 1}, {4})});
+    EXPECT_TRUE(report) << report.str();
+    EXPECT_EQ(report.inputs[0].diagnosis.kind, Finding::Kink);
+  }
+}
+
 TEST(GradcheckNotes, HowFarCentralDifferencesCanBeTrusted) {
   const auto f = [](const Tensor& x) { return exp(x).sum(); };
   const auto report = gradcheck(f, {normal({6})});

@@ -89,11 +89,10 @@ class Comparison {
     const double h = line.step(options_.eps);
     const Values f = [&] { return rows_here(); };
     if (!carefully) return slopes(f, start_, line, h, precision_);
-    if (rounding_.empty()) measure_rounding(line);
-    return best_slopes(f, start_, line, h, precision_, rounding_);
+    return best_slopes(f, start_, line, h, precision_, rounding_along(line));
   }
-  /// How far rounding may move each row, by the graph of f.
-  void measure_rounding(Line& line);
+  /// How far rounding may move each row by what changes along a line, as the graph of f tells.
+  std::vector<double> rounding_along(Line& line);
   double along(size_t i, size_t row, const std::vector<int64_t>& elements,
                const std::vector<double>& u) const {
     const double* a = &analytic_[i][row * static_cast<size_t>(subject_.x[i].numel())];
@@ -113,7 +112,6 @@ class Comparison {
   std::vector<std::vector<double>> projections_;  // of the result; none: all its elements are rows
   std::vector<std::vector<double>> analytic_;     // per input: [rows, elements]
   double precision_ = kDouble;
-  std::vector<double> rounding_;         // of each row, once it is needed
   std::vector<bool> floats_;             // per input: claimed in float32
   std::vector<double> scales_;           // per input: the largest derivative
   std::vector<const char*> not_linear_;  // per input: what is wrong, or null
@@ -184,17 +182,24 @@ Tensor Comparison::seed(size_t row) const {
   return tensor(projections_.empty() ? v : projections_[row], y_shape_, kFloat64);
 }
 
-void Comparison::measure_rounding(Line& line) {
-  line.move(0);
-  rounding_.assign(start_.size(), 0.0);
+std::vector<double> Comparison::rounding_along(Line& line) {
+  std::vector<double> rounding(start_.size(), 0.0);
   const KeepValues keep;
-  const Tensor y = subject_.f();
-  if (!y.requires_grad()) return;
+  const auto trace = [&](double t, size_t row) {
+    line.move(t);
+    const Tensor y = subject_.f();
+    return Trace(y, seed(row).to(y.dtype()));
+  };
   try {
-    for (size_t r = 0; r < start_.size(); r++) rounding_[r] = Trace(y, seed(r).to(y.dtype())).rounding();
+    if (!subject_.f().requires_grad()) return rounding;
+    const double far = line.step(1);
+    const Trace elsewhere[] = {trace(far, 0), trace(-far, 0)};
+    for (size_t r = 0; r < start_.size(); r++) rounding[r] = trace(0, r).rounding(elsewhere);
   } catch (const Error&) {
     // A backward pass that fails tells nothing of f's values.
   }
+  line.move(0);
+  return rounding;
 }
 
 void Comparison::differentiate() {

@@ -93,7 +93,7 @@ class Search {
 
   // ---- what is in the graph
   void look();
-  /// "W1", "tanh", "the tanh after b1"
+  /// "W1", "tanh", "tanh after b1", "matmul with W1"
   std::string label(size_t k) const;
   /// The library's formula that gives the values of a step; null where there is none.
   const KnownFormula* known(size_t k) const;
@@ -200,11 +200,13 @@ std::string Search::label(size_t k) const {
   while (!queue.empty()) {
     const size_t at = queue.front();
     queue.pop_front();
-    if (!seen.insert(at).second) continue;
-    for (size_t n = 0; n < leaves_.size(); n++)
-      if (leaves_[n] == at) return fmt::format("{} after {}", op, subject_.names[inputs_[n]]);
-    for (uint32_t i = node(at).num_inputs(); i-- > 0;)
-      if (wants(at, i)) queue.push_back(below(at, i));
+    for (uint32_t i = node(at).num_inputs(); i-- > 0;) {
+      if (!wants(at, i) || !seen.insert(below(at, i)).second) continue;
+      queue.push_back(below(at, i));
+      for (size_t n = 0; n < leaves_.size(); n++)
+        if (leaves_[n] == below(at, i))
+          return fmt::format("{} {} {}", op, at == k ? "with" : "after", subject_.names[inputs_[n]]);
+    }
   }
   return op;
 }
@@ -420,6 +422,7 @@ void Search::derivatives(bool slips) {
     if (alike.size() > 1) groups.push_back(alike);
     for (size_t s : alike) groups.push_back({s});
     for (const auto& group : groups) {
+      if (!trace_->value(group[0]).defined()) continue;
       const KnownFormula* own = known(group[0]);
       for (uint32_t i = 0; i < node(k).num_inputs(); i++) {
         if (!wants(group[0], i)) continue;
@@ -557,19 +560,16 @@ void Search::products() {
                     return out;
                   }});
       };
+      const std::string through = "in the product on the way back through " + label(k);
       if (right.size(0) == right.size(1))
         with(Finding::Transposed,
-             fmt::format(
-                 "transposed: on the way back through {} the transpose of {} is multiplied with where {} is "
-                 "not transposed, or the other way round",
-                 label(k), name(right), name(right)),
+             fmt::format("transposed: {}{} stands {} where {}{} belongs", name(right),
+                         op == "matmul" ? "" : "ᵀ", through, name(right), op == "matmul" ? "ᵀ" : ""),
              right.t());
       for (const Quantity& q : quantities_)
         if (q.value.shape() == right.shape() && !same(q.value, right))
           with(Finding::WrongOperand,
-               fmt::format("{} stands in the product on the way back through {} where {} belongs", q.name,
-                           label(k), name(right)),
-               q.value);
+               fmt::format("{} stands {} where {} belongs", q.name, through, name(right)), q.value);
     }
   }
 }

@@ -125,7 +125,7 @@ Tensor Trace::input_value(size_t step, uint32_t input) const {
   return e ? value(step_of(e.node.get()), e.slot) : Tensor();
 }
 
-double Trace::rounding() const {
+double Trace::rounding(std::span<const Trace> elsewhere) const {
   double sum = 0;
   for (size_t k = 0; k < steps_.size(); k++)
     for (uint32_t slot = 0; slot < steps_[k].g.size(); slot++) {
@@ -134,7 +134,15 @@ double Trace::rounding() const {
       if (!g.defined() || !v.defined() || steps_[k].node->is_leaf()) continue;
       const double unit = v.dtype() == kFloat32 ? 0x1p-24 : 0x1p-53;
       const std::vector<double> gs = g.to_vector(), vs = v.to_vector();
-      for (size_t j = 0; j < gs.size(); j++) sum += std::abs(gs[j] * vs[j]) * unit;
+      std::vector<bool> moves(vs.size());
+      for (const Trace& other : elsewhere) {
+        const Tensor w = k < other.steps_.size() ? other.value(k, slot) : Tensor();
+        const std::vector<double> ws =
+            w.defined() && w.shape() == v.shape() ? w.to_vector() : std::vector<double>();
+        for (size_t j = 0; j < vs.size(); j++) moves[j] = moves[j] || ws.empty() || ws[j] != vs[j];
+      }
+      for (size_t j = 0; j < gs.size(); j++)
+        if (moves[j]) sum += std::abs(gs[j] * vs[j]) * unit;
     }
   return sum;
 }

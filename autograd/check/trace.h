@@ -41,9 +41,10 @@ class Trace {
   /// The value of an input.
   Tensor input_value(size_t step, uint32_t input) const;
 
-  /// How far rounding may move y, to first order: the sum of |g v| u over the values v of all steps, u being
-  /// half a unit in the last place of their dtype. Values that nobody kept are left out.
-  double rounding() const;
+  /// How far rounding may move y, to first order: the sum of |g v| u over the values v of all results that
+  /// are not the same in `elsewhere` (the same graph at other points), u being half a unit in the last place
+  /// of 1 in v's dtype. Values that nobody kept are left out.
+  double rounding(std::span<const Trace> elsewhere) const;
 
   using Rule = std::function<Tensors(size_t step, std::span<const Tensor> g)>;
   /// The gradient that arrives at each of `leaves` (steps) when `rule` stands in for the rules of the steps
