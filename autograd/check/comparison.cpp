@@ -331,6 +331,7 @@ void Comparison::compare(size_t i) {
     std::vector<double> draws(static_cast<size_t>(kSampled));
     random_.uniform(draws.data(), kSampled);
     std::vector<int64_t> sample;
+    sample.reserve(draws.size());
     for (double d : draws) sample.push_back(static_cast<int64_t>(d * static_cast<double>(n)));
     std::sort(sample.begin(), sample.end());
     sample.erase(std::unique(sample.begin(), sample.end()), sample.end());

@@ -124,12 +124,12 @@ class Examination {
                            : power == -1 ? "Is the division by it missing, or a sum where a mean belongs?"
                            : power == 2  ? "Divided by it twice too often?"
                                          : "Multiplied by it instead of divided?";
-        return found(Finding::Size, times(by), [&] {
-          return fmt::format(
-              "{}off by {}{} = {}: the gradient is {} times too {}. {}",
-              c < 0 ? "the sign is flipped and " : "", s, std::abs(power) == 2 ? " squared" : "", of,
-              std::pow(static_cast<double>(s), std::abs(power)), power > 0 ? "small" : "large", hint);
-        });
+        const double times_off = std::pow(static_cast<double>(s), std::abs(power));
+        const std::string text =
+            fmt::format("{}off by {}{} = {}: the gradient is {} times too {}. {}",
+                        c < 0 ? "the sign is flipped and " : "", s, std::abs(power) == 2 ? " squared" : "",
+                        of, times_off, power > 0 ? "small" : "large", hint);
+        return found(Finding::Size, times(by), [&] { return text; });
       }
     return {};
   }

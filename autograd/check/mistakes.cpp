@@ -190,7 +190,7 @@ void Search::look() {
 std::string Search::label(size_t k) const {
   for (size_t n = 0; n < leaves_.size(); n++)
     if (leaves_[n] == k) return subject_.names[inputs_[n]];
-  const std::string op = node(k).name();
+  std::string op = node(k).name();
   if (std::count_if(steps().begin(), steps().end(),
                     [&](const Trace::Step& s) { return s.node->name() == op; }) == 1)
     return op;

@@ -56,7 +56,9 @@ struct Diagnosis {
   Finding kind = Finding::None;  // what was found
   /// One sentence with its evidence.
   std::string text = {};
-  /// ‖c - n‖ / (‖c‖ + ‖n‖) of the gradient c, corrected as the text says; 1 where no correction is known.
+  /// How far the explanation is from exact, as ‖a - b‖ / (‖a‖ + ‖b‖): of the gradient, corrected as the text
+  /// says, and the numeric one; or of what the mistake would give and the claimed one. 1 where there is none
+  /// to compare.
   double mismatch = 1;
 };
 

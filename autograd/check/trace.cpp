@@ -77,7 +77,7 @@ Trace::Trace(const Tensor& y, const Tensor& seed)
     steps_.push_back({node, Tensors(node->num_outputs()), {}, {}, {}});
     steps_.back().arrivals.resize(node->num_outputs());
   }
-  const Edge root = y.edge();
+  const Edge& root = y.edge();
   steps_[0].g[root.slot] = seed_;
   for (size_t k = 0; k < steps_.size(); k++) {
     Step& s = steps_[k];
