@@ -199,7 +199,7 @@ TEST(GradusProgram, EveryCommandHasHelpWithAnExample) {
   EXPECT_EQ(alone.code, 0);
   EXPECT_EQ(help.code, 0);
   EXPECT_EQ(alone.text, help.text);
-  for (const char* command : {"lesson", "check"}) {
+  for (const char* command : {"lesson", "check", "train", "graph"}) {
     EXPECT_THAT(help.text, HasSubstr(command));
     const Outcome of_command = run_program("gradus", std::string(command) + " --help");
     EXPECT_EQ(of_command.code, 0);
