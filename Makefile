@@ -5,7 +5,7 @@ export CTEST_OUTPUT_ON_FAILURE ?= 1
 export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
-.PHONY: demo test ci minimal consumers sanitizers docs bench format clean packages release
+.PHONY: demo test ci pictures picture-packages minimal consumers sanitizers docs bench format clean packages release
 
 demo: release
 	cmake --build build --target 04_planar
@@ -15,10 +15,13 @@ test: release
 	cmake --build build --target all gradus_headers
 	ctest --no-tests=error --test-dir build
 
-ci: test minimal consumers sanitizers docs
+ci: picture-packages test minimal consumers sanitizers docs
 
 packages:
 	@scripts/install.sh
+
+picture-packages:
+	@scripts/install.sh pictures
 
 release: packages
 	@cmake --preset release
@@ -35,6 +38,11 @@ sanitizers: packages
 	cmake --preset asan
 	cmake --build build-asan --target gradus_tests
 	ctest --no-tests=error --test-dir build-asan -L fast
+
+# The pictures of the README and of the pages, from real runs.
+pictures: release picture-packages
+	cmake --build build --target gradus_command
+	scripts/pictures.sh
 
 # The pages and the API as a site: build/docs/html/index.html.
 docs:

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench] [docs]
+# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench] [docs] [pictures]
 # check: also what `make check-long` needs; bench: also the peer that `make bench` measures; docs: also what
-# `make docs` needs.
+# `make docs` needs; pictures: also Graphviz, which draws graphs, and Chromium, in which reports are tested.
 set -eu
 
 required="g++ cmake ninja-build libfmt-dev libspdlog-dev libgtest-dev libgmock-dev libbenchmark-dev
@@ -13,7 +13,8 @@ for set in "$@"; do
     # Without OpenBLAS, libtorch multiplies with the reference BLAS, at a tenth of its speed.
     bench) optional="$optional libtorch-dev libopenblas0-pthread" ;;
     docs) required="$required doxygen doxygen-awesome-css" ;;
-    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench, docs)" >&2; exit 2 ;;
+    pictures) optional="$optional graphviz chromium" ;;
+    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench, docs, pictures)" >&2; exit 2 ;;
   esac
 done
 

@@ -5,8 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <vector>
 
 #include "program.h"
 
@@ -28,6 +31,7 @@ class Browser {
   }
 
   Browser() {
+    signal(SIGPIPE, SIG_IGN);  // a browser that has ended is an exception, not the end of the tests
     int to[2], from[2];
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0) throw std::runtime_error("pipe2");
     // Chromium reads from 3 and writes to 4; ours must not be in the way.
@@ -71,9 +75,14 @@ class Browser {
     for (const char* domain : {"Page", "Network", "Runtime", "Log"}) call(std::string(domain) + ".enable");
   }
   ~Browser() {
+    try {
+      session_.clear();
+      call("Browser.close");
+    } catch (const std::exception&) {
+    }
     close(to_);
     close(from_);
-    // It ends when its pipe is closed; a broken one is not waited for.
+    // A broken one is not waited for.
     for (int i = 0; i < 100 && waitpid(child_, nullptr, WNOHANG) == 0; i++) {
       if (i == 99) {
         kill(child_, SIGKILL);

@@ -38,7 +38,7 @@ TEST(GradusTrain, WritesPicturesAndAReport) {
   EXPECT_THAT(outcome.text, HasSubstr("accuracy"));
   EXPECT_THAT(outcome.text, Not(HasSubstr("\x1b"))) << "plain in a pipe";
   EXPECT_THAT(outcome.text, Not(HasSubstr("\r")));
-  for (const char* name : {"/planar.svg", "/planar_cost.svg", "/planar_accuracy.svg", "/planar_gradients.svg",
+  for (const char* name : {"/planar.svg", "/planar_curves.svg", "/planar_activations.svg",
                            "/planar_graph.dot", "/planar.html"}) {
     EXPECT_TRUE(fs::exists(out + name)) << name;
     EXPECT_THAT(outcome.text, HasSubstr(out + name));
@@ -77,7 +77,7 @@ TEST(GradusTrain, BadOptionsAreRefused) {
   GRADUS_SKIP_WITHOUT("gradus");
   const std::pair<const char*, const char*> cases[] = {
       {"train", "subcommand is required"},
-      {"train roses", "roses"},
+      {"train roses", "subcommand is required"},
       {"train planar --hidden 0", "--hidden: must be above 0: 0"},
       {"train cats", "--data is required"},
       {"train cats --data x --layers 5,1", "--layers: must begin with 12288"},
@@ -152,7 +152,7 @@ TEST(GradusTrainSlow, CatsLeaveAReportToo) {
   const Outcome outcome = run_program("gradus", "train cats --dtype float32 --iterations 20 --data '" +
                                                     std::string(data) + "' --out " + folder.path());
   EXPECT_EQ(outcome.code, 0) << outcome.text;
-  for (const char* name : {"cats.html", "cats_mislabelled.svg", "cats_cost.svg"})
+  for (const char* name : {"cats.html", "cats_mislabelled.svg", "cats_curves.svg"})
     EXPECT_TRUE(fs::exists(folder / name)) << name;
   EXPECT_THAT(text_of(folder / "cats.html"), HasSubstr("The gradients are right"));
 }

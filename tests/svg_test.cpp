@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <regex>
 
 namespace gradus::examples {
 namespace {
@@ -70,7 +71,7 @@ TEST(Svg, ChartsHoldTheirCurves) {
   EXPECT_TRUE(well_formed(one));
   EXPECT_TRUE(contains(one, "Learning &lt;rate&gt; = &quot;0.0075&quot; &amp; more"));
   EXPECT_TRUE(contains(one, "iterations (per hundreds)</text>") && contains(one, ">cost</text>"));
-  EXPECT_TRUE(contains(one, "M68 40L256 154L444 268")) << "the curve crosses the frame";
+  EXPECT_TRUE(contains(one, "M68 40L252 154L436 268")) << "the curve crosses the frame";
   EXPECT_FALSE(contains(one, ">a</text>")) << "no legend for one curve";
   chart.series.push_back({"b", {0, 1, 2, 3, 4}, {1, NAN, 2, INFINITY, 1}});
   const std::string two = to_svg(chart);
@@ -81,13 +82,28 @@ TEST(Svg, ChartsHoldTheirCurves) {
   EXPECT_THROW(to_svg(chart), ShapeError);
 }
 
+TEST(Svg, LabelsOfTicksDoNotRunIntoOneAnother) {
+  for (const double far : {1.0, 0.00011, 0.0026, 123456.0, 1e-9, 3e17}) {
+    const std::string svg = to_svg(LineChart{"", "", "", {{"", {-far, far}, {0, 1}}}});
+    // The places of ticks under the axis, and the words beside them.
+    const std::regex tick("<text x=\"([0-9.]+)\" y=\"287.0\"[^>]*>([^<]*)<");
+    double before = -INFINITY;
+    for (std::sregex_iterator at(svg.begin(), svg.end(), tick), end; at != end; ++at) {
+      const double x = std::stod((*at)[1]), half = 12 * width_of((*at)[2].str()) / 2;
+      EXPECT_GT(x - half, before) << far << ": " << (*at)[2];
+      before = x + half;
+    }
+    EXPECT_GT(before, 0) << "there are ticks at " << far;
+  }
+}
+
 TEST(Svg, LogScalesHavePowersOfTen) {
   const std::string svg =
       to_svg(LineChart{"", "", "", {{"a", {0, 1, 2, 3, 4, 5}, {100, 1, 0, -5, NAN, 1e-4}}}, true});
   EXPECT_TRUE(well_formed(svg));
   for (const char* power : {">10²<", ">1<", ">10⁻²<", ">10⁻⁴<"}) EXPECT_TRUE(contains(svg, power)) << power;
   // 10² to 10⁻⁴ are the frame's top, 40, and bottom, 268; 0, -5 and NaN are gaps.
-  EXPECT_TRUE(contains(svg, "d=\"M68 40L143.2 116M444 268\"")) << svg;
+  EXPECT_TRUE(contains(svg, "d=\"M68 40L141.6 116M436 268\"")) << svg;
   const std::string narrow = to_svg(LineChart{"", "", "", {{"a", {0, 1}, {0.3, 0.7}}}, true});
   for (const char* label : {">0.2<", ">0.5<", ">1<", ">10⁻¹<"}) EXPECT_TRUE(contains(narrow, label)) << label;
   EXPECT_TRUE(well_formed(to_svg(LineChart{"", "", "", {{"none", {0, 1}, {-1, 0}}}, true})));
@@ -101,7 +117,7 @@ TEST(Svg, HistogramsCountShares) {
   EXPECT_TRUE(contains(svg, ">a (1 not finite)<")) << "what is left out is said";
   // Of five values 60 % are in the left half and 20 % in the right; the frame goes from 60 to 268, and to 60
   // %.
-  EXPECT_TRUE(contains(svg, "d=\"M68 268L68 60L256 60L256 198.7L444 198.7L444 268\"")) << svg;
+  EXPECT_TRUE(contains(svg, "d=\"M68 268L68 60L252 60L252 198.7L436 198.7L436 268\"")) << svg;
   EXPECT_FALSE(contains(to_svg(Histogram{"", "", {{"only", {1, 2}}}}), ">only<"));
   EXPECT_TRUE(well_formed(to_svg(Histogram{"", "", {}})));
   EXPECT_TRUE(well_formed(to_svg(Histogram{"", "", {{"", {3, 3, 3}}}})));

@@ -86,13 +86,15 @@ Drawing draw_dot(const std::string& dot, const std::string& title) {
   Drawing drawing{std::ceil(number_after(outcome.out, "width", svg)),
                   std::ceil(number_after(outcome.out, "height", svg)), title};
   const std::string elements = outcome.out.substr(inner + 1, outcome.out.rfind("</svg>") - inner - 1);
-  // Comments and titles of nodes would be read out as if they said something.
+  // Titles of nodes would be read out as if they said something; names come again in other graphs of a page.
   std::string clean;
   for (size_t at = 0; at < elements.size();) {
     if (elements.compare(at, 4, "<!--") == 0)
       at = elements.find("-->", at) + 3;
     else if (elements.compare(at, 7, "<title>") == 0)
       at = elements.find("</title>", at) + 8;
+    else if (elements.compare(at, 5, " id=\"") == 0)
+      at = elements.find('"', at + 5) + 1;
     else if (elements[at] == '\n' && (clean.empty() || clean.back() == '\n'))
       at++;
     else

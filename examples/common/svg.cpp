@@ -82,7 +82,7 @@ struct Frame {
 };
 
 constexpr std::string_view kMiddle = R"(text-anchor="middle")";
-constexpr int kTicksX = 6, kTicksY = 5;
+constexpr int kTicksX = 5, kTicksY = 5;
 
 void draw_title(Drawing& d) {
   d.text(d.width / 2, 24, d.title, R"(class="ink" text-anchor="middle" font-size="15" font-weight="600")");
@@ -93,6 +93,19 @@ void draw_tick_y(Drawing& d, const Frame& f, double v, const std::string& label,
   if (lines) d.add("<path class=\"lines\" d=\"M{:.1f} {:.1f}H{:.1f}\"/>\n", f.left, y, f.right());
   d.add("<path class=\"axis\" d=\"M{:.1f} {:.1f}h-5\"/>\n", f.left, y);
   d.text(f.left - 8, y + 4, label, R"(class="soft" font-size="12" text-anchor="end")");
+}
+
+/// How many ticks the x axis has room for.
+int ticks_across(const Frame& f) {
+  int about = kTicksX;
+  for (; about > 1; about--) {
+    const double step = tick_step(f.x.low, f.x.high, about);
+    double widest = 0;
+    for (const double v : ticks(f.x.low, f.x.high, about))
+      widest = std::max(widest, 12 * width_of(tick_label(v, step)) + 8);
+    if (widest <= step / (f.x.high - f.x.low) * f.width) break;
+  }
+  return about;
 }
 
 void draw_axes(Drawing& d, const Frame& f, const std::string& x_label, const std::string& y_label,
@@ -108,10 +121,11 @@ void draw_axes(Drawing& d, const Frame& f, const std::string& x_label, const std
     for (const double v : ticks(f.y.low, f.y.high, kTicksY))
       draw_tick_y(d, f, v, tick_label(v, tick_step(f.y.low, f.y.high, kTicksY)), lines);
   }
-  for (const double v : ticks(f.x.low, f.x.high, kTicksX)) {
+  const int across = ticks_across(f);
+  for (const double v : ticks(f.x.low, f.x.high, across)) {
     const double x = f.place_x(v);
     d.add("<path class=\"axis\" d=\"M{:.1f} {:.1f}v5\"/>\n", x, f.bottom());
-    d.text(x, f.bottom() + 19, tick_label(v, tick_step(f.x.low, f.x.high, kTicksX)),
+    d.text(x, f.bottom() + 19, tick_label(v, tick_step(f.x.low, f.x.high, across)),
            R"(class="soft" font-size="12" text-anchor="middle")");
   }
   d.add("<rect class=\"axis\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\"/>\n", f.left,
@@ -262,7 +276,7 @@ Drawing draw(const LineChart& chart) {
   }
   Drawing d{460, 320, chart.title};
   draw_title(d);
-  Frame f{68, 40, 376, 0, of_x.range(), of_y.range(), chart.log_y};
+  Frame f{68, 40, 368, 0, of_x.range(), of_y.range(), chart.log_y};
   const double step = chart.log_y ? 1 : tick_step(f.y.low, f.y.high, kTicksY);
   f.y = {std::floor(f.y.low / step) * step, std::ceil(f.y.high / step) * step};
   const auto mark = [&](size_t i, double x, double y) {
@@ -313,7 +327,7 @@ Drawing draw(const Histogram& histogram) {
   }
   Drawing d{460, 320, histogram.title};
   draw_title(d);
-  Frame f{68, 40, 376, 0, range, of_y.range()};
+  Frame f{68, 40, 368, 0, range, of_y.range()};
   f.y = {0, std::ceil(f.y.high / tick_step(0, f.y.high, kTicksY)) * tick_step(0, f.y.high, kTicksY)};
   const auto mark = [&](size_t i, double x, double y) {
     d.add(

@@ -108,11 +108,10 @@ TrainingOptions training_of(const TutorialOptions& options, double lr, const std
 void add_curves(Report& report, const Output& output, const CostCurve& curve, const History& history) {
   const LineChart costs{"Cost", "iteration", "cost", {{"cost", curve.iterations, curve.costs}}};
   const LineChart accuracies{"Accuracy", "iteration", "right answers (%)", history.accuracies};
-  const LineChart norms{"Norm of the gradient, by layer", "iteration", "‖dL/d(parameters)‖", history.norms,
-                        true};
-  output.write("_cost.svg", "the cost", to_svg(costs));
-  output.write("_accuracy.svg", "the accuracy", to_svg(accuracies));
-  output.write("_gradients.svg", "the norms of the gradients, by layer", to_svg(norms));
+  const LineChart norms{"Norm of the gradient, by layer", "iteration", "norm of dL/d(parameters)",
+                        history.norms, true};
+  output.write("_curves.svg", "cost, accuracy and norms of the gradients",
+               to_svg(side_by_side("", {draw(costs), draw(accuracies), draw(norms)}, 2)));
   const auto ends = [](const Series& s) {
     return fmt::format("{}: from {:.4g} to {:.4g}", s.name, s.y.front(), s.y.back());
   };
@@ -126,9 +125,10 @@ void add_curves(Report& report, const Output& output, const CostCurve& curve, co
 }
 
 /// What the layers' activations and their gradients are, as histograms.
-void add_histograms(Report& report, const Tensor& loss) {
+void add_histograms(Report& report, const Output& output, const Tensor& loss) {
   report.section("Activations and their gradients");
   const detail::Trace trace(loss);
+  std::vector<Drawing> drawings;
   int layer = 0;
   for (size_t i = trace.steps().size(); i-- > 0;) {
     const auto& step = trace.steps()[i];
@@ -140,9 +140,12 @@ void add_histograms(Report& report, const Tensor& loss) {
     for (const auto& [title, label, x] : {std::tuple("Activations of " + a, "activation", value),
                                           std::tuple("Gradients of " + a, "dL/d(activation)", g)}) {
       if (!x.defined()) continue;
-      report.figure(draw(Histogram{title, label, {{title, x.to_vector()}}}), "Histogram: " + title);
+      drawings.push_back(draw(Histogram{title, label, {{title, x.to_vector()}}}));
+      report.figure(drawings.back(), "Histogram: " + title);
     }
   }
+  output.write("_activations.svg", "the activations and their gradients, as histograms",
+               to_svg(side_by_side("", drawings, 2)));
 }
 
 /// The graph of the loss: as a picture, and step by step as gradients appear.
@@ -176,7 +179,7 @@ void add_inside(Report& report, const Output& output, const nn::Parts& model, co
                 const Tensor& loss, NamedTensors inputs) {
   NamedTensors names = nn::named_parameters(model);
   names.insert(names.end(), inputs.begin(), inputs.end());
-  add_histograms(report, loss);
+  add_histograms(report, output, loss);
   report.section("The model");
   add_summary(report, model);
   report.section("Gradient check, at the start");
