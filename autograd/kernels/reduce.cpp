@@ -159,20 +159,36 @@ void for_each_line(const Layout& ly, const Layout& lx, int dim, F f) {
                 });
 }
 
-template <bool kMax, class T>
-void extreme_index_as(T* values, int64_t* indices, const T* x, const Layout& lx, int dim) {
+/// What a maximum (or minimum) of T starts from.
+template <class T>
+constexpr T extreme_start(bool max) {
+  using Limits = std::numeric_limits<T>;
+  if constexpr (Limits::has_infinity)
+    return max ? -Limits::infinity() : Limits::infinity();
+  else
+    return max ? Limits::lowest() : Limits::max();
+}
+
+template <class T>
+void extreme_index_as(bool max, T* values, int64_t* indices, const T* x, const Layout& lx, int dim) {
   const int64_t n = size_along(lx, dim), stride = stride_along(lx, dim);
   const Layout ly(part(lx, lx.rank() > 0 ? 1u << dim : 0, false).shape);
-  for_each_line(ly, lx, dim, [=](int64_t to, int64_t from) {
+  const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
+  for_each_line(ly, lx, dim, [&](int64_t to, int64_t from) {
     const T* const line = x + from;
-    T best = line[0];
-    int64_t at = 0;
-    for (int64_t i = 1; i < n && best == best; i++) {
-      const T v = line[i * stride];
-      if (!(kMax ? v <= best : v >= best)) best = v, at = i;
-    }
-    values[to] = best;
-    indices[to] = at;
+    T best = extreme_start<T>(max);
+    if (stride == 1)
+      fold.row(&best, line, n);
+    else
+      fold.columns(&best, line, n, stride, 1);
+    // To find it again is faster than to keep an index along with it. NaN equals nothing.
+    int64_t i = 0;
+    if (best == best)
+      while (line[i * stride] != best) i++;
+    else
+      while (line[i * stride] == line[i * stride]) i++;
+    values[to] = line[i * stride];
+    indices[to] = i;
   });
 }
 
@@ -190,25 +206,18 @@ void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t
 
 void extreme(bool max, Dtype dtype, void* y, const void* x, const Layout& lx, uint32_t dims) {
   dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
-    using Limits = std::numeric_limits<T>;
-    constexpr T high = Limits::has_infinity ? Limits::infinity() : Limits::max();
-    constexpr T low = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
     if constexpr (!std::is_same_v<T, bool>) {
       const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
-      reduce(fold, fold, max ? low : high, static_cast<T*>(y), static_cast<const T*>(x), lx, dims);
+      reduce(fold, fold, extreme_start<T>(max), static_cast<T*>(y), static_cast<const T*>(x), lx, dims);
     }
   });
 }
 
 void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const void* x, const Layout& lx,
                    int dim) {
-  dispatch(dtype, [&]<class T>(T) {
-    T* const v = static_cast<T*>(values);
-    const T* const from = static_cast<const T*>(x);
-    if (max)
-      extreme_index_as<true>(v, indices, from, lx, dim);
-    else
-      extreme_index_as<false>(v, indices, from, lx, dim);
+  dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
+    if constexpr (!std::is_same_v<T, bool>)
+      extreme_index_as(max, static_cast<T*>(values), indices, static_cast<const T*>(x), lx, dim);
   });
 }
 
