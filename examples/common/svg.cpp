@@ -81,7 +81,6 @@ struct Frame {
   }
 };
 
-constexpr std::string_view kMiddle = R"(text-anchor="middle")";
 constexpr int kTicksX = 5, kTicksY = 5;
 
 void draw_title(Drawing& d) {
