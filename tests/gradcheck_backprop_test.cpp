@@ -381,6 +381,12 @@ TEST(DeepBackprop, Layers) {
   DeepStudent skipped;
   skipped.da = [](D s, int64_t l, const Tensor& dz) { return l == 2 ? dz : matmul(s.W(l).t(), dz); };
   expect(skipped.check(), {"W2 left out on the way back", Finding::SkippedLayer, "a layer is skipped", "W1"});
+  DeepStudent mask;
+  mask.dz = [](D s, int64_t l, const Tensor& da) {
+    return l == L ? da * s.A(l) * (1 - s.A(l)) : where(s.Z(l == 3 ? 2 : l) > 0, da, 0);
+  };
+  expect(mask.check(), {"another layer's Z", Finding::WrongPlace,
+                        "the derivative of relu after b3, 0 where y ≤ 0, else 1, is taken at y = ", "W1"});
   DeepStudent weights;
   weights.da = [](D s, int64_t l, const Tensor& dz) { return matmul(s.W(l == 2 ? 3 : l).t(), dz); };
   expect(weights.check(), {"W3 instead of W2", Finding::WrongOperand, "W3 stands in the product", "W1"});
@@ -441,6 +447,43 @@ struct SigmoidsTanh {
     return g * y * (1 - y);
   }
 };
+
+TEST(Diagnosis, ReadsNetworksWithSamplesInRows) {
+  const int64_t m = 6;
+  const Tensor x = normal({m, 3}, 1), y = row({0, 1, 1, 0, 1, 0}).t();
+  const Tensor w1 = normal({3, 3}, 2), b1 = normal({3}, 3), w2 = normal({3, 3}, 4), b2 = normal({3}, 5);
+  const Tensor w3 = normal({1, 3}, 6), b3 = normal({1}, 7);
+  const Tensor a1 = tanh(linear(x, w1, b1)), a2 = tanh(linear(a1, w2, b2));
+  const Tensor dz3 = (sigmoid(linear(a2, w3, b3)) - y) / m, dz2 = matmul(dz3, w3) * (1 - square(a2));
+  const auto check = [&](const Tensor& dz1, const Tensor& dw2, const Planted& p) {
+    const auto f = [&](const Tensors& v) {
+      const Tensor h = tanh(linear(tanh(linear(x, v[0], v[1])), v[2], v[3]));
+      return binary_cross_entropy_with_logits(linear(h, v[4], v[5]), y);
+    };
+    const auto report = check_gradient(
+        f, {w1, b1, w2, b2, w3, b3},
+        {matmul(dz1.t(), x), dz1.sum({0}), dw2, dz2.sum({0}), matmul(dz3.t(), a2), dz3.sum({0})},
+        {.names = {"W1", "b1", "W2", "b2", "W3", "b3"}, .sizes = {{"samples", m}}});
+    if (p.mistake)
+      expect(report, p);
+    else
+      EXPECT_TRUE(report) << report.str();
+  };
+  const Tensor dz1 = matmul(dz2, w2) * (1 - square(a1)), dw2 = matmul(dz2.t(), a1);
+  check(dz1, dw2, {});
+  check(matmul(dz2, w2), dw2, {"no derivative", Finding::MissingDerivative, "tanh after b1", "W1"});
+  check(matmul(dz2, w2.t()) * (1 - square(a1)), dw2,
+        {"transpose", Finding::Transposed,
+         "W2ᵀ stands in the product on the way back through linear with b2 where W2", "W1"});
+  check(dz2 * (1 - square(a1)), dw2,
+        {"no W2", Finding::SkippedLayer, "the derivatives of linear with b2 are", "W1"});
+  check(matmul(dz2, w2) * (1 - square(a2)), dw2,
+        {"A2 for A1", Finding::WrongPlace, "is taken at y = tanh after b2", "W1"});
+  check(dz1, matmul(dz2.t(), x),
+        {"X for A1", Finding::WrongOperand, "the data of shape [6, 3] stands", "W2"});
+  check(dz1, matmul(dz2.slice(0, 2, 3).t(), a1.slice(0, 2, 3)),
+        {"one sample", Finding::OneSample, "only number 2 of the 6 samples counts", "W2"});
+}
 
 TEST(Diagnosis, FindsAWrongRuleInTheMidstOfAModel) {
   nn::Sequential model{

@@ -374,6 +374,16 @@ std::vector<Replacement> Search::replacements(size_t k, uint32_t i, const KnownF
             const Tensors at = {y(s)};
             return d.at(at, y(s));
           });
+    for (const Quantity& q : quantities_) {
+      if (same(q.value, y(k)) || same(q.value, x(k)[0]) || q.value.shape() != y(k).shape()) continue;
+      add(Finding::WrongPlace,
+          fmt::format("the derivative of {}{} is taken at {} = {}", op, right, d.reads.outs ? "y" : "x",
+                      q.name),
+          d.text, [&d, &q, x, y](size_t s) {
+            const Tensors at = {q.value};
+            return d.reads.outs ? d.at(x(s), q.value) : d.at(at, y(s));
+          });
+    }
     add(Finding::OtherDerivative, fmt::format("the derivative of {}{} is in it twice", op, right),
         fmt::format("({})²", d.text), [&d, x, y](size_t s) { return square(d.at(x(s), y(s))); });
   }
@@ -507,8 +517,8 @@ void Search::layers() {
         for (size_t k = p; k < q; k++)
           if (!node(k).is_leaf() && leads_to(p, k) && leads_to(k, q))
             left_out += (ops++ == 0 ? "" : ", ") + label(k);
-        // One op alone is no layer.
-        if (ops > 1)
+        // One function alone is no layer.
+        if (ops > 1 || node(p).num_inputs() > 1)
           consider(
               {Finding::SkippedLayer,
                fmt::format(
