@@ -192,8 +192,23 @@ std::string program_of(const std::string& source) {
   return "";
 }
 
-/// As drift(), of a block without a language. A program without the data that it needs says nothing.
-std::string drift_from_outputs(const Page& page, const Block& block) {
+/// How far the blocks of a page have got in the output of each program.
+using Positions = std::map<std::string, size_t>;
+
+/// As drift(), of a block without a language: it follows the page's earlier blocks of the same program. A
+/// program without the data that it needs says nothing.
+std::string drift_from_outputs(const Block& block, const std::vector<Source>& outputs, Positions& read) {
+  for (const Source& output : outputs)
+    for (size_t at = read[output.name]; at < output.lines.size(); at++)
+      if (equal_lines(block.lines, output.lines, at) == block.lines.size()) {
+        read[output.name] = at + block.lines.size();
+        return "";
+      }
+  const std::string found = drift(block, outputs);
+  return found.empty() ? "this is printed before an earlier block of the page: " + block.lines[0] : found;
+}
+
+std::string drift_from_programs(const Page& page, const Block& block, Positions& read) {
   std::vector<Source> outputs;
   bool skipped = false;
   for (const Source& source : linked_sources(page)) {
@@ -202,9 +217,10 @@ std::string drift_from_outputs(const Page& page, const Block& block) {
     const Outcome& o = outcome(program, "");
     skipped |= o.code == 77;
     outputs.push_back({"the output of " + program, without_rounding(lines_of(o.text))});
-    if (drift(block, outputs).empty()) return "";
+    if (drift(block, outputs).empty()) break;
   }
-  return skipped ? "" : drift(block, outputs);
+  const std::string found = drift_from_outputs(block, outputs, read);
+  return skipped && !drift(block, outputs).empty() ? "" : found;
 }
 
 /// As drift(), of a block with commands after `$` and what each of them prints, or a part of it.
@@ -273,9 +289,10 @@ class DocsOutputs : public testing::Test {
 
 TEST_F(DocsOutputs, AreWhatTheProgramsPrint) {
   GRADUS_SKIP_WITHOUT("docs_readme");
-  const auto check = [](const Page& page, const Block& block) {
+  std::map<std::string, Positions> read;
+  const auto check = [&](const Page& page, const Block& block) {
     const Block rounded{block.language, block.line, without_rounding(block.lines)};
-    return block.language.empty()        ? drift_from_outputs(page, rounded)
+    return block.language.empty()        ? drift_from_programs(page, rounded, read[page.path])
            : block.language == "console" ? drift_from_console(rounded)
                                          : "";
   };
@@ -353,6 +370,12 @@ TEST(Docs, DriftAndBrokenLinksAreFound) {
   EXPECT_EQ(drift(code, {{"s.cpp", {"if (x)"}}}), "s.cpp:2 is: (the end)\nthe page says:   y();");
   EXPECT_NE(drift(code, {}), "");
   EXPECT_NE(drift(output, {{"out", {"loss 0.26"}}}), "");
+
+  Positions read;
+  const std::vector<Source> printed{{"out", {"loss 0.25", "loss 0.5"}}};
+  EXPECT_EQ(drift_from_outputs(output, printed, read), "");
+  EXPECT_EQ(drift_from_outputs(output, printed, read),
+            "this is printed before an earlier block of the page: loss 0.25");
 
   EXPECT_EQ(without_rounding({"error 6.9e-10, 1.2e-06"}), Lines{"error tiny, 1.2e-06"});
   EXPECT_EQ(without_rounding({"  W [4, 2]   8  0  6.9e-10  [3, 0]   0.5  0.5"}),

@@ -100,8 +100,8 @@ void hooks() {
 }  // namespace
 
 int main() {
-  a_small_graph();
   the_nodes();
+  a_small_graph();
   explained();
   a_broadcast();
   twice();

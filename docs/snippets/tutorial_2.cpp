@@ -140,9 +140,9 @@ void learn_cats(const char* folder) {
 }  // namespace
 
 int main() {
-  compare();
   const Tensor certain = tensor({1., 0.}, kFloat64), wrong = tensor({0., 1.}, kFloat64);
   fmt::print("{} {:.3f}\n", compute_cost(certain, wrong).item(), clipped_cost(certain, wrong).item());
+  compare();
   const char* folder = std::getenv("GRADUS_DATA");
 #ifndef GRADUS_HAVE_HDF5
   folder = nullptr;
