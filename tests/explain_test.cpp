@@ -180,7 +180,8 @@ TEST(Explain, SaysWhatHappensToAGradientOnItsWay) {
   EXPECT_EQ(add.inputs[1].note, "summed from [4, 5] to [4, 1]: the input was broadcast");
 
   const Tensor a = tensor({2.}, kFloat64).requires_grad_(), b = tensor({3.f}).requires_grad_();
-  const Explanation e = explain((a * b + a * a).sum(), {{"a", a}, {"b", b}});
+  const Tensor squared = a * a, product = a * b;  // in this order, whatever the compiler does first
+  const Explanation e = explain((product + squared).sum(), {{"a", a}, {"b", b}});
   const BackwardStep& leaf = named(e, "a");
   EXPECT_THAT(leaf.results[0].from, ElementsAre(2, 4, 4));
   EXPECT_EQ(leaf.note, "3 gradients met here, from steps 2 and 4, and were added");
