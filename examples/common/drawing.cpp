@@ -128,9 +128,10 @@ Drawing side_by_side(const std::string& title, const std::vector<Drawing>& drawi
              R"(class="ink" text-anchor="middle" font-size="17" font-weight="600")");
   for (int64_t i = 0; i < count; i++) {
     const Drawing& d = drawings[static_cast<size_t>(i)];
+    const int64_t row = i / across;
     all.add("<svg x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\">\n{}</svg>\n",
             static_cast<double>(i % across) * (cell_width + kGap) + (cell_width - d.width) / 2,
-            top + static_cast<double>(i / across) * cell_height, d.width, d.height, d.elements);
+            top + static_cast<double>(row) * cell_height, d.width, d.height, d.elements);
   }
   return all;
 }

@@ -15,7 +15,7 @@ int64_t columns_of(std::FILE* terminal) {
 }
 
 std::string clock_text(double seconds) {
-  const auto s = static_cast<int64_t>(std::min(seconds, 359999.0) + 0.5);
+  const auto s = std::lround(std::min(seconds, 359999.0));
   return s < 3600 ? fmt::format("{}:{:02}", s / 60, s % 60)
                   : fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }

@@ -435,7 +435,8 @@ Drawing draw(const PictureGrid& grid) {
   for (int64_t i = 0; i < count; i++) {
     const Picture& picture = grid.pictures[static_cast<size_t>(i)];
     const double x = (width - needed) / 2 + kGap + static_cast<double>(i % columns) * (kSide + kGap);
-    const double y = kTop + static_cast<double>(i / columns) * cell;
+    const int64_t row = i / columns;
+    const double y = kTop + static_cast<double>(row) * cell;
     d.add(
         "<image class=\"pixels\" x=\"{:.1f}\" y=\"{:.1f}\" width=\"{}\" height=\"{}\" "
         "xlink:href=\"data:image/png;base64,{}\"/>\n",
