@@ -146,6 +146,9 @@ TEST(GradusTrainSlow, TheReportOfARunWorksInABrowser) {
 
 TEST(GradusTrainSlow, CatsLeaveAReportToo) {
   GRADUS_SKIP_WITHOUT("gradus");
+#ifndef GRADUS_HAVE_HDF5
+  GTEST_SKIP() << "built without libhdf5";
+#endif
   const char* data = std::getenv("GRADUS_DATA");
   if (!data) GTEST_SKIP() << "GRADUS_DATA names no folder";
   const TemporaryFolder folder;
