@@ -214,6 +214,7 @@ TEST(CheckFile, ArraysComeFromFilesBesideIt) {
 }
 
 TEST(CheckFile, ToleranceIsForRoundedClaims) {
+  GRADUS_SKIP_WITHOUT("gradus");
   const std::string rounded = kNeuron + "gradient w = [[-0.668], [-0.772]]\n";
   const CheckFiles strict(rounded), loose(rounded + "tolerance 1e-3\n");
   EXPECT_EQ(strict.run().code, 1);
