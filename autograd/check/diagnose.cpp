@@ -125,7 +125,7 @@ class Examination {
                            : power == 2  ? "Divided by it twice too often?"
                                          : "Multiplied by it instead of divided?";
         const double times_off = std::pow(static_cast<double>(s), std::abs(power));
-        const std::string text =
+        std::string text =
             fmt::format("{}off by {}{} = {}: the gradient is {} times too {}. {}",
                         c < 0 ? "the sign is flipped and " : "", s, std::abs(power) == 2 ? " squared" : "",
                         of, times_off, power > 0 ? "small" : "large", hint);
