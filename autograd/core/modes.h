@@ -5,7 +5,7 @@ namespace gradus {
 namespace detail {
 inline constinit thread_local bool grad_enabled = true;
 inline constinit thread_local bool keep_values = false;
-}
+}  // namespace detail
 
 /// Whether ops are being recorded on this thread.
 inline bool is_grad_enabled() noexcept { return detail::grad_enabled; }

@@ -25,8 +25,8 @@ inline constinit thread_local uint64_t clock = 0;
 class Node : public Counted {
  public:
   virtual const char* name() const = 0;
-  /// "y = a b        da = g bᵀ        db = aᵀ g": the op and its gradients in symbols; empty where the op does
-  /// not say.
+  /// "y = a b        da = g bᵀ        db = aᵀ g": the op and its gradients in symbols; empty where the op
+  /// does not say.
   virtual std::string formula() const { return {}; }
   /// Calls the rule of every input whose gradient is wanted.
   virtual void run(Back& b) const = 0;

@@ -48,10 +48,9 @@ GradcheckReport check_handmade(OutputCost cost, Output output, const Shallow& p,
 }
 
 std::vector<Repair> repairs(const Tensor& y) {
-  return {
-      {"End in a sigmoid", with_sigmoid, Output::Sigmoid, y},
-      {"Keep tanh; labels ±1, probability (1 + A2) / 2", with_rescaled_labels, Output::Tanh, 2 * y - 1},
-      {"Keep both; loss mean(ln cosh Z2 - Y Z2)", log_cosh, Output::Tanh, y}};
+  return {{"End in a sigmoid", with_sigmoid, Output::Sigmoid, y},
+          {"Keep tanh; labels ±1, probability (1 + A2) / 2", with_rescaled_labels, Output::Tanh, 2 * y - 1},
+          {"Keep both; loss mean(ln cosh Z2 - Y Z2)", log_cosh, Output::Tanh, y}};
 }
 
 }  // namespace gradus::examples
