@@ -183,10 +183,10 @@ void extreme_index_as(bool max, T* values, int64_t* indices, const T* x, const L
       fold.columns(&best, line, n, stride, 1);
     // To find it again is faster than to keep an index along with it. NaN equals nothing.
     int64_t i = 0;
-    if (best == best)
-      while (line[i * stride] != best) i++;
+    if (is_nan(best))
+      while (!is_nan(line[i * stride])) i++;
     else
-      while (line[i * stride] == line[i * stride]) i++;
+      while (line[i * stride] != best) i++;
     values[to] = line[i * stride];
     indices[to] = i;
   });

@@ -116,6 +116,7 @@ template <class T, int K>
 Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor* const* x) {
   const Layout* layout = nullptr;
   DenseCall<T, K> call;
+  call.n = 0;
 #pragma GCC unroll 8
   for (int k = 0; k < K; k++) {
     call.in[k] = nullptr;
@@ -130,7 +131,7 @@ Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, cons
     }
     call.in[k] = first_of<T>(*x[k]);
   }
-  if (call.n <= 0 || call.n > kGrain) return Tensor();
+  if (!layout || call.n <= 0 || call.n > kGrain) return Tensor();
   Tensor y = make_row_major(layout->shape, call.n * static_cast<int64_t>(sizeof(T)), dtype_of<T>);
   call.row = row;
   call.out = reinterpret_cast<T*>(y.storage().data());
@@ -140,15 +141,12 @@ Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, cons
 
 /// Any operands.
 template <int K>
-[[gnu::noinline]] Tensor run_broadcast(const Kernel& kernel, const void* op, const Tensor* const* x) {
-  const Tensor* first = nullptr;
-  Shape shape;
-  for (int k = 0; k < K; k++) {
-    if (!x[k]) continue;
-    shape = first ? broadcast(kernel.op, shape, x[k]->shape()) : x[k]->shape();
-    if (!first) first = x[k];
-  }
-  Tensor y = make_empty(shape, first->dtype());
+[[gnu::noinline]] Tensor run_broadcast(const Kernel& kernel, const void* op, Dtype dtype,
+                                       const Tensor* const* x) {
+  Shape shape;  // of a 0-d tensor, which broadcasts to all
+  for (int k = 0; k < K; k++)
+    if (x[k]) shape = broadcast(kernel.op, shape, x[k]->shape());
+  Tensor y = make_empty(shape, dtype);
   run_rows_into<K>(kernel, op, y, x);
   return y;
 }
@@ -178,7 +176,7 @@ Tensor run_rows(const Kernel& kernel, const void* op, Dtype dtype, const Tensor*
   } else if (dtype == kFloat64) {
     if (Tensor y = run_alike<double, K>(kernel, op, kernel.f64, x); y.defined()) return y;
   }
-  return run_broadcast<K>(kernel, op, x);
+  return run_broadcast<K>(kernel, op, dtype, x);
 }
 
 #define GRADUS_OPERANDS(K)                                                                         \
