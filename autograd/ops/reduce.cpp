@@ -66,7 +66,7 @@ struct Mean {
   uint32_t mask;
   bool keepdim;
   Tensor value(const Tensor& x) const {
-    const Tensor y = Sum{mask, keepdim}.value(x);
+    Tensor y = Sum{mask, keepdim}.value(x);
     launch({&y.storage()},
            [dtype = y.dtype(), first = y.raw(), size = y.numel(), n = count(x.shape(), mask)] {
              dispatch_floating(dtype, [&](auto zero) {
@@ -97,7 +97,7 @@ struct Extreme {
   }
   Tensor vjp(In<0>, const Back& b) const {
     const Tensor x = b.in(0).detach(), y = spread(b.out().detach(), x.shape(), mask, keepdim);
-    const Tensor chosen = where(y == y, x == y, x != x);
+    const Tensor chosen = where(y == y, x == y, x != x);  // NOLINT(misc-redundant-expression): for NaN
     const Tensor ties = spread(Sum{mask, keepdim}.value(chosen), x.shape(), mask, keepdim);
     return where(chosen, spread(b.g(), x.shape(), mask, keepdim) / ties, 0);
   }
