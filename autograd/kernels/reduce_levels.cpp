@@ -35,7 +35,7 @@ struct Max {
   }
   template <class T>
   static T fold(T a, T b) {
-    return a > b || a != a ? a : b;
+    return a > b || a != a ? a : b;  // NOLINT(misc-redundant-expression): for NaN
   }
 };
 struct Min {
@@ -47,7 +47,7 @@ struct Min {
   }
   template <class T>
   static T fold(T a, T b) {
-    return a < b || a != a ? a : b;
+    return a < b || a != a ? a : b;  // NOLINT(misc-redundant-expression): for NaN
   }
 };
 

@@ -38,7 +38,7 @@ constexpr T saturate(A a) {
     constexpr int bits = 8 * int(sizeof(T)) - is_signed;
     constexpr T highest = T(~uint64_t{0} >> (64 - bits)), lowest = is_signed ? T(-highest - 1) : T(0);
     constexpr double limit = 2.0 * double(uint64_t{1} << (bits - 1));
-    if (a != a) return 0;
+    if (__builtin_isnan(a)) return 0;
     return a >= limit ? highest : a <= double(lowest) ? lowest : T(a);
   } else {
     return T(a);

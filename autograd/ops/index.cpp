@@ -39,7 +39,8 @@ struct ScatterAdd {
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
   Tensor vjp(In<2>, const Back& b) const {
-    const Tensor index = b.in(1), g = gather(b.g(), dim, index);
+    const Tensor index = b.in(1);
+    Tensor g = gather(b.g(), dim, index);
     if (g.shape() == b.shape(2)) return g;
     // src was larger than index: what was not used has gradient 0.
     Tensor dsrc = zeros(b.shape(2), g.dtype()), used = dsrc;
