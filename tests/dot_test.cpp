@@ -157,6 +157,7 @@ TEST(Dot, GradientsAppearNodeByNode) {
   const std::vector<BackwardFrame> frames = backward_frames(e.loss, e.names);
   ASSERT_EQ(frames.size(), 5u);
   std::vector<size_t> shown;
+  shown.reserve(frames.size());
   for (const BackwardFrame& frame : frames) shown.push_back(count_of(frame.dot, ">gradient "));
   EXPECT_THAT(shown, ElementsAre(1, 2, 3, 4, 5));
   EXPECT_THAT(node_of(frames[0].dot, "mean"), HasSubstr(">gradient 1<"));

@@ -133,6 +133,7 @@ void graph(const Options& options) {
 void add_graph(CLI::App& program, Run& run) {
   const auto options = std::make_shared<Options>();
   std::vector<std::string> names;
+  names.reserve(std::size(kGraphs));
   for (const auto& [name, make] : kGraphs) names.push_back(name);
   CLI::App* command =
       program.add_subcommand("graph", "Draws the graph of a lesson or a model, with gradients");

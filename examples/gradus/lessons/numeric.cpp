@@ -114,6 +114,7 @@ void numeric(Board& board) {
   board.claim(std::abs(joined - truth) < 1e-9, "the joined difference is good");
   board.say("And float32? It has 7 digits. The same central difference, the best of all steps:");
   std::vector<double> in_float;
+  in_float.reserve(steps.size());
   for (const double step : steps)
     in_float.push_back(std::abs(
         central_difference<float>(exponential, static_cast<float>(at), static_cast<float>(step)) - truth));
