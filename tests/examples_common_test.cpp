@@ -484,8 +484,8 @@ TEST(Png, IsWhatZlibWouldStore) {
 }
 
 TEST(Png, BigPicturesTakeSeveralBlocks) {
-  std::vector<uint8_t> rgb;
-  for (int i = 0; i < 200 * 150 * 3; i++) rgb.push_back(static_cast<uint8_t>(i * 7 + i / 256));
+  std::vector<uint8_t> rgb(200 * 150 * 3);
+  for (size_t i = 0; i < rgb.size(); i++) rgb[i] = static_cast<uint8_t>(i * 7 + i / 256);
   const std::string png = encode_png(200, 150, rgb);
   const auto byte = [&](size_t at) { return static_cast<size_t>(static_cast<uint8_t>(png[at])); };
   size_t at = 8 + 25 + 8 + 2;  // signature, IHDR, the head of IDAT, the head of zlib's stream

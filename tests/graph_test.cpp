@@ -2,6 +2,8 @@
 #include <gradus/autograd/check/graph.h>
 #include <gradus/gradus.h>
 
+#include <algorithm>
+
 namespace gradus {
 namespace {
 
@@ -18,8 +20,8 @@ struct Example {
 TEST(Graph, NodesComeInBackwardOrderOnceEach) {
   const Example e;
   const auto nodes = graph_nodes(e.loss);
-  std::vector<std::string> names;
-  for (const Node* n : nodes) names.push_back(n->name());
+  std::vector<std::string> names(nodes.size());
+  std::transform(nodes.begin(), nodes.end(), names.begin(), [](const Node* n) { return n->name(); });
   EXPECT_THAT(names, ElementsAre("mean", "mul", "tanh", "matmul", "leaf"));
   for (size_t i = 1; i < nodes.size(); i++) EXPECT_GT(nodes[i - 1]->seq(), nodes[i]->seq());
   EXPECT_THAT(graph_nodes(e.x), IsEmpty());

@@ -45,8 +45,8 @@ using Rule = double (*)(int t, double x, double g, double* state);
 
 void expect_trajectory(const Maker& make, Rule rule, Dtype dtype = kFloat64, double tolerance = 1e-13) {
   const int n = 37, steps = 12;
-  std::vector<double> start;
-  for (int i = 0; i < n; i++) start.push_back(std::cos(i));
+  std::vector<double> start(n);
+  for (int i = 0; i < n; i++) start[static_cast<size_t>(i)] = std::cos(i);
   Tensor x = tensor(start, dtype).requires_grad_();
   Values expected = start;
   std::vector<std::array<double, 3>> state(n);

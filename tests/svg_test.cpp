@@ -256,9 +256,9 @@ TEST(Svg, TheRegionHoldsExactlyTheNodesAboveTheLevel) {
                       .labels = {}};
     if (round > 40) plot.values[static_cast<size_t>(round)] = NAN;
     const auto loops = region_of(to_svg(plot));
-    for (int r = 0; r < 9; r++)
-      for (int c = 0; c < 12; c++) {
-        const double v = plot.values[static_cast<size_t>(12 * r + c)];
+    for (size_t r = 0; r < 9; r++)
+      for (size_t c = 0; c < 12; c++) {
+        const double v = plot.values[12 * r + c];
         if (std::abs(v - plot.level) < 0.02) continue;
         EXPECT_EQ(inside(loops, 52 + 392.0 * c / 11, 60 + 368 - 368.0 * r / 8), v > plot.level)
             << r << ' ' << c;

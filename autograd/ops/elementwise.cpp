@@ -50,6 +50,7 @@ Tensor Tensor::operator-() const {
   return pointwise(Neg{}, *this);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses): an operator and a name cannot stand in parentheses
 #define GRADUS_OPERATOR(op, Formula)                                                          \
   Tensor operator op(const Tensor& a, const Tensor& b) { return pointwise(Formula{}, a, b); } \
   Tensor operator op(const Tensor& a, Scalar b) { return pointwise(Formula{}, a, b); }        \
@@ -68,6 +69,7 @@ GRADUS_INPLACE(sub_, Sub)
 GRADUS_INPLACE(mul_, Mul)
 GRADUS_INPLACE(div_, Div)
 #undef GRADUS_INPLACE
+// NOLINTEND(bugprone-macro-parentheses)
 
 Tensor& Tensor::copy_(const Tensor& other) {
   // Unlike arithmetic, a copy converts to any dtype.
