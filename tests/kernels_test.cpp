@@ -677,9 +677,21 @@ void check_gemm(int64_t m, int64_t n, int64_t k, bool with_bias) {
         for (int64_t i = 0; i < a.size; i++) a[i] = u(generator());
         for (int64_t i = 0; i < b.size; i++) b[i] = u(generator());
         for (int64_t j = 0; j < n; j++) bias[j] = u(generator());
-        kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
-                      with_bias ? bias.get() : nullptr, c.get(), n + gap);
+        // Without a bias, every other time with the sums of a's rows.
+        const Buffer<T> sums(m), ones(k, T(1));
+        const bool with_sums = !with_bias && gap == 0;
+        if (with_sums)
+          kernels::gemm_and_sums(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
+                                 c.get(), n + gap, sums.get());
+        else
+          kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
+                        with_bias ? bias.get() : nullptr, c.get(), n + gap);
         for (int64_t i = 0; i < m; i++) {
+          if (with_sums) {
+            const Exact exact(a, la, ones, {1, 1, k}, i, 0, k, T(0));
+            ASSERT_NEAR(double(sums[i]), exact.value, exact.tolerance)
+                << m << " x " << n << " x " << k << " a " << la.row << "," << la.col << ", sum " << i;
+          }
           for (int64_t j = 0; j < n; j++) {
             const Exact exact(a, la, b, lb, i, j, k, with_bias ? bias[j] : T(0));
             ASSERT_NEAR(double(c[i * (n + gap) + j]), exact.value, exact.tolerance)
@@ -700,6 +712,10 @@ void check_gemms() {
   for (int64_t n = 1; n <= 9; n++)
     for (int64_t k = 1; k <= 9; k++)
       for (int64_t m = 15; m <= 33; m++) check_gemm<T>(m, n, k, (m + n + k) % 2 == 0);
+  // Outer products: whole vectors of rows, and every number of rows that is left.
+  for (int64_t m : {1, 2, 4})
+    for (int64_t n : {1, 2, 4})
+      for (int64_t k = 15; k <= 85; k++) check_gemm<T>(m, n, k, k % 4 == 0);
   const int64_t sizes[][3] = {{400, 4, 2},   {400, 1, 4},  {399, 2, 2},  {401, 4, 4},   {17, 1, 2},
                               {16, 4, 1},    {4, 2, 400},  {1, 4, 401},  {2, 2, 399},   {4, 4, 77},
                               {1, 1, 1000},  {4, 1, 18},   {23, 29, 31}, {13, 33, 70},  {25, 65, 129},

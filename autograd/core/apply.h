@@ -11,6 +11,9 @@
 ///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded
 ///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted
 ///   vjp(int i, b)           the same for an op on a list of inputs
+///   together(b)             if it has it: gives all gradients that are wanted, where computing some of them
+///   at
+///                           once is cheaper and they need not be differentiable; false where it gives none
 ///   needs[i]                what the gradient of input i reads (in(k), out(k)); reading anything else throws
 ///   differentiable          how many of the results have a gradient (default 1)
 ///   of(layout)              instead of value(): a view's layout
@@ -121,6 +124,8 @@ class Rule final : public Node {
   }
   const Op& op() const noexcept { return op_; }
   void run(Back& b) const override {
+    if constexpr (requires { op_.together(b); })
+      if (!b.create_graph() && op_.together(b)) return;
     if constexpr (HasListRule<Op>) {
       for (uint32_t i = 0; i < num_inputs(); i++)
         if (b.wanted(i)) b.give(i, op_.vjp(static_cast<int>(i), b));

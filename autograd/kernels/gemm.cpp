@@ -2,6 +2,7 @@
 #include <gradus/autograd/kernels/gemm.h>
 #include <gradus/autograd/kernels/gemm_paths.h>
 #include <gradus/autograd/kernels/isa.h>
+#include <gradus/autograd/kernels/reduce.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -77,15 +78,22 @@ Plan<T> plan(const Product<T>& p) {
   return {q, wide ? path.wide : path.panel, 32};
 }
 
+/// Computes p, and sums[i] = Σ a[i, k] where not null.
 template <class T>
-void multiply(const Product<T>& p) {
+void multiply(const Product<T>& p, T* sums) {
+  if (paths<T>().outer(p, sums)) return;
+  if (sums) {
+    Layout columns(Shape{p.k, p.m});
+    columns.strides[0] = p.a.col;
+    columns.strides[1] = p.a.row;
+    sum(dtype_of<T>, sums, dtype_of<T>, p.a.data, columns, 1);
+  }
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
     for (int64_t i = 0; i < p.m; i++)
       for (int64_t j = 0; j < p.n; j++) p.c(i, j) = p.bias.data ? p.bias(i, j) : T(0);
     return;
   }
-  if (paths<T>().outer(p)) return;
   const Plan<T> chosen = plan(p);
   const Product<T>& whole = chosen.product;
   const int64_t multiplications = p.m * p.n * p.k;
@@ -120,7 +128,23 @@ void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a
                  {static_cast<const T*>(a), a_row, a_col},
                  {static_cast<const T*>(b), b_row, b_col},
                  {static_cast<const T*>(bias), 0, 1},
-                 {static_cast<T*>(c), c_row, 1}});
+                 {static_cast<T*>(c), c_row, 1}},
+                nullptr);
+  });
+}
+
+void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
+                   const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums) {
+  dispatch_floating(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    multiply<T>({m,
+                 n,
+                 k,
+                 {static_cast<const T*>(a), a_row, a_col},
+                 {static_cast<const T*>(b), b_row, b_col},
+                 {nullptr, 0, 1},
+                 {static_cast<T*>(c), c_row, 1}},
+                static_cast<T*>(sums));
   });
 }
 

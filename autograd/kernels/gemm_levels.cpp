@@ -372,6 +372,12 @@ void wide(const Product<T>& p, void* scratch) {
   }
 }
 
+/// The first n elements, none if n < 0, or as many as there are lanes; the other lanes are 0.
+template <class T>
+Raw<T> load_up_to(const T* x, int64_t n) {
+  return n <= 0 ? Raw<T>{} : n < kLanes<T> ? Vec<T>::load(x, n).raw : Vec<T>::load(x).raw;
+}
+
 /// The bias of column j.
 template <class T>
 T bias_of(const Product<T>& p, int64_t j) {
@@ -517,60 +523,115 @@ void tall(const Product<T>& p, void*) {
 
 // ---- outer: m and n are 1, 2 or 4, k is long
 
-/// Lane l of a vector of outer products a[M] ⊗ b[N] of consecutive rows needs these elements of a and of b.
-template <int M, int N>
-struct LeftElement {
-  static constexpr int at(int lane) { return lane / (M * N) * M + lane % (M * N) / N; }
-};
-template <int M, int N>
-struct RightElement {
-  static constexpr int at(int lane) { return lane / (M * N) * N + lane % N; }
+/// Lane l of a vector of x[k, V] is of row l / V; it meets element P of that row of y[k, S], whose vector
+/// begins `Before` rows earlier.
+template <int V, int S, int P, int Before>
+struct SpreadElement {
+  static constexpr int at(int lane) { return (Before + lane / V) * S + P; }
 };
 
-/// c[M, N] = a · b with a stored [k, M] and b [k, N]: outer products of several rows in one vector.
-template <class T, int M, int N>
-void outer_sum(const Product<T>& p) {
-  constexpr int L = kLanes<T>, kTerms = M * N, kAtOnce = L / kTerms, kChains = 4;
-  const T* a = p.a.data;
-  const T* b = p.b.data;
-  const auto product = [](Raw<T> x, Raw<T> y) {
-    return pick<LeftElement<M, N>, T>(x) * pick<RightElement<M, N>, T>(y);
-  };
-  Raw<T> sum[kChains] = {};
-  int64_t left = p.k;
-  // A whole vector is loaded even where only some of its elements are used.
-  for (; left >= kChains * kAtOnce + L; left -= kChains * kAtOnce)
-    GRADUS_UNROLL for (int s = 0; s < kChains; s++, a += kAtOnce * M, b += kAtOnce * N) sum[s] +=
-        product(Vec<T>::load(a).raw, Vec<T>::load(b).raw);
-  for (; left > 0; left -= kAtOnce, a += kAtOnce * M, b += kAtOnce * N) {
-    const int64_t rows = smaller(left, kAtOnce);
-    sum[0] += product(Vec<T>::load(a, rows * M).raw, Vec<T>::load(b, rows * N).raw);
-  }
-  sum[0] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  for (int i = 0; i < M; i++)
-    for (int j = 0; j < N; j++) {
-      T total = bias_of(p, j);
-      for (int q = 0; q < kAtOnce; q++) total += sum[0][q * kTerms + i * N + j];
-      p.c.data[i * p.c.row + j] = total;
+/// The V lanes of every row of a vector of rows, summed over the rows.
+template <class T, int V, int N, int... I>
+void sum_rows(T* y, typename Vec<T, N>::Raw v, std::integer_sequence<int, I...>) {
+  if constexpr (N == V)
+    for (int i = 0; i < V; i++) y[i] = v[i];
+  else
+    sum_rows<T, V, N / 2>(y,
+                          __builtin_shufflevector(v, v, I...) + __builtin_shufflevector(v, v, (I + N / 2)...),
+                          std::make_integer_sequence<int, N / 4>{});
+}
+template <class T, int V>
+void sum_rows(T* y, Raw<T> v) {
+  if constexpr (V == 1)
+    *y = sum_lanes<T>(v);
+  else
+    sum_rows<T, V, kLanes<T>>(y, v, std::make_integer_sequence<int, kLanes<T> / 2>{});
+}
+
+/// What is summed over the rows of x[k, V] and y[k, S]: x ⊗ y, and x or y alone.
+enum class Alone { none, x, y };
+template <class T, int V, int S>
+struct OuterSums {
+  T products[S][V], alone[V];
+};
+
+/// S ≤ V: vectors of x as it lies times elements of y, each spread over a row of x.
+template <int V, int S, Alone kAlone, class T>
+OuterSums<T, V, S> outer_sums(int64_t k, const T* x, const T* y) {
+  // A vector of y holds the rows of V / S vectors of x; four of these are added at a time, each to its own
+  // sums.
+  constexpr int L = kLanes<T>, kRowsOfX = L / V, kShare = V / S, kAlones = kAlone == Alone::y ? S : 1;
+  struct Sums {
+    Raw<T> products[S] = {}, alone[kAlones] = {};
+  } sums[4];
+  const auto add = [&]<int C, int... P>(std::integer_sequence<int, P...>, Raw<T> xs, Raw<T> ys) {
+    if constexpr (kAlone == Alone::x) sums[C].alone[0] += xs;
+    const Raw<T> spread[] = {pick<SpreadElement<V, S, P, C % kShare * kRowsOfX>, T>(ys)...};
+    GRADUS_UNROLL for (int s = 0; s < S; s++) {
+      sums[C].products[s] += xs * spread[s];
+      if constexpr (kAlone == Alone::y) sums[C].alone[s] += spread[s];
     }
+  };
+  const auto add_four = [&]<int... C>(std::integer_sequence<int, C...>, auto load) {
+    Raw<T> ys[4 / kShare];
+    GRADUS_UNROLL for (int i = 0; i < 4 / kShare; i++) ys[i] = load(y, i * L, k * S);
+    (add.template operator()<C>(std::make_integer_sequence<int, S>{}, load(x, C * L, k * V), ys[C / kShare]),
+     ...);
+  };
+  constexpr std::make_integer_sequence<int, 4> four;
+  for (; k >= 4 * kRowsOfX; k -= 4 * kRowsOfX, x += 4 * L, y += 4 / kShare * L)
+    add_four(four, [](const T* p, int at, int64_t) { return Vec<T>::load(p + at).raw; });
+  if (k > 0) add_four(four, [](const T* p, int at, int64_t n) { return load_up_to(p + at, n - at); });
+  OuterSums<T, V, S> found;
+  const auto total = [&](T* to, auto part) {
+    sum_rows<T, V>(to, (part(sums[0]) + part(sums[1])) + (part(sums[2]) + part(sums[3])));
+  };
+  GRADUS_UNROLL for (int s = 0; s < S; s++) {
+    total(found.products[s], [s](const Sums& c) { return c.products[s]; });
+    if constexpr (kAlone == Alone::y) {
+      T spread[V];
+      total(spread, [s](const Sums& c) { return c.alone[s]; });
+      found.alone[s] = spread[0];
+    }
+  }
+  if constexpr (kAlone == Alone::x) total(found.alone, [](const Sums& c) { return c.alone[0]; });
+  return found;
+}
+
+template <class T, int M, int N, bool kSums>
+void outer(const Product<T>& p, T* sums) {
+  constexpr bool turned = M < N;
+  constexpr int V = turned ? N : M, S = turned ? M : N;
+  constexpr Alone alone = !kSums ? Alone::none : turned ? Alone::y : Alone::x;
+  const OuterSums<T, V, S> found =
+      outer_sums<V, S, alone>(p.k, turned ? p.b.data : p.a.data, turned ? p.a.data : p.b.data);
+  for (int i = 0; i < M; i++) {
+    for (int j = 0; j < N; j++)
+      p.c.data[i * p.c.row + j] = bias_of(p, j) + (turned ? found.products[i][j] : found.products[j][i]);
+    if (kSums) sums[i] = found.alone[i];
+  }
 }
 
 template <class T, int M, int N>
-bool outer(const Product<T>& p) {
-  if constexpr (M * N <= kLanes<T>) return outer_sum<T, M, N>(p), true;
-  return false;
+bool outer(const Product<T>& p, T* sums) {
+  if constexpr (M > kLanes<T> || N > kLanes<T>)
+    return false;
+  else
+    return sums ? outer<T, M, N, true>(p, sums) : outer<T, M, N, false>(p, sums), true;
 }
 template <class T, int M>
-bool outer(const Product<T>& p) {
-  return p.n == 1 ? outer<T, M, 1>(p) : p.n == 2 ? outer<T, M, 2>(p) : p.n == 4 && outer<T, M, 4>(p);
+bool outer(const Product<T>& p, T* sums) {
+  return p.n == 1   ? outer<T, M, 1>(p, sums)
+         : p.n == 2 ? outer<T, M, 2>(p, sums)
+                    : p.n == 4 && outer<T, M, 4>(p, sums);
 }
 
 template <class T>
-bool outer(const Product<T>& p) {
+bool outer(const Product<T>& p, T* sums) {
   const bool dense =
       p.a.col == p.m && (p.a.row == 1 || p.m == 1) && p.b.row == p.n && (p.b.col == 1 || p.n == 1);
   if (!dense || p.k < 16) return false;
-  return p.m == 1 ? outer<T, 1>(p) : p.m == 2 ? outer<T, 2>(p) : p.m == 4 && outer<T, 4>(p);
+  return p.m == 1 ? outer<T, 1>(p, sums) : p.m == 2 ? outer<T, 2>(p, sums) : p.m == 4 && outer<T, 4>(p, sums);
 }
 
 template <class T>

@@ -31,9 +31,9 @@ struct Product {
 /// aligned to 64; all want m, n and k above 0, and all but dot and panel want c.col to be 1.
 template <class T>
 struct GemmPaths {
-  /// For m and n up to 4, a and b dense along them. Returns false, and does nothing, where it has no loop for
-  /// the product.
-  bool (*outer)(const Product<T>& p);
+  /// For m and n up to 4, a and b dense along them; sums[i] = Σ a[i, k] over k, where not null. Returns
+  /// false, and does nothing, where it has no loop for the product.
+  bool (*outer)(const Product<T>& p, T* sums);
   /// For n and k up to kTallSize, a contiguous along k: b stays in registers.
   void (*tall)(const Product<T>& p, void* scratch);
   /// For a and b contiguous along k: multiplies vectors along k and adds their lanes at the end. Best where m

@@ -38,7 +38,7 @@ class Rows {
       if (begin < end && length() > 0) f(length(), offsets_, strides);
       return;
     }
-    int64_t at[K], index[kMaxRank];
+    int64_t at[K], index[kMaxRank] = {};
     for (int k = 0; k < K; k++) at[k] = offsets_[k];
     for (int64_t i = 1, rest = begin; i < rank_; i++) {
       if (dims_[i].size == 0) return;

@@ -86,6 +86,21 @@ struct Linear {
   }
   // The engine sums a gradient to the shape of the input that it flows to.
   Tensor vjp(In<2>, const Back& b) const { return b.g(); }
+  /// One pass over g for dw and db.
+  bool together(Back& b) const {
+    if (!b.wanted(1) || !b.wanted(2)) return false;
+    const Tensor g = b.g(), x = b.in(0);
+    const Layout &lg = g.layout(), &lx = x.layout();
+    const int64_t k = lg.shape[0], m = lg.shape[1], n = lx.shape[1];
+    Tensor dw = make_empty({m, n}, g.dtype()), db = make_empty({m}, g.dtype());
+    launch({&dw.storage(), &db.storage(), &g.storage(), &x.storage()}, kernels::gemm_and_sums, g.dtype(), m,
+           n, k, g.raw(), lg.strides[1], lg.strides[0], x.raw(), lx.strides[0], lx.strides[1], dw.raw(), n,
+           db.raw());
+    if (b.wanted(0)) b.give(0, vjp(In<0>{}, b));
+    b.give(1, std::move(dw));
+    b.give(2, std::move(db));
+    return true;
+  }
 };
 
 Dtype common_dtype(const char* op, const Tensor& a, const Tensor& b) {
