@@ -21,7 +21,8 @@ function(gradus_kernels)
   file(GLOB sources CONFIGURE_DEPENDS ${kernels}/*.cpp)
   file(GLOB levels CONFIGURE_DEPENDS ${kernels}/*_levels.cpp)
   file(GLOB products CONFIGURE_DEPENDS ${kernels}/gemm*.cpp)
-  set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS -O3)
+  set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS
+               -O3 $<$<CXX_COMPILER_ID:GNU>:-ftree-loop-distribute-patterns>)
   set_property(SOURCE ${products} APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
 
   set(flags_v3 -march=x86-64-v3)

@@ -132,7 +132,7 @@ TEST(Custom, ResultThatIsItsInputBecomesATensorOfItsOwn) {
 
 TEST(Custom, ResultThatBelongsToSomebodyElseIsCopied) {
   Tensor x = leaf({1, 2});
-  const Tensor outside = leaf({3, 4}) * 2;
+  Tensor outside = leaf({3, 4}) * 2;
   const Tensor y = custom(
       "outside", {x}, [&](Context&, const Tensors&) { return outside; },
       [](const Context&, const Tensor& g) -> Tensors { return {g}; });

@@ -270,6 +270,7 @@ TEST(Threads, SharedLeavesGetTheExactSum) {
   std::atomic<int> failed{0};
   std::barrier start(kThreads);
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; i++)
     threads.emplace_back([&, i] {
       start.arrive_and_wait();
@@ -294,9 +295,9 @@ TEST(Threads, ReadersUnderNoGradAreBitEqual) {
   const Tensor w = noise({16, 16}, 1).requires_grad_(), x = noise({16, 16}, 2);
   const std::vector<double> wanted = tanh(matmul(x, w)).to_vector();
   std::atomic<int> differ{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; i++)
-    threads.emplace_back([&] {
+  std::vector<std::thread> threads(4);
+  for (std::thread& t : threads)
+    t = std::thread([&] {
       NoGrad no_grad;
       for (int k = 0; k < 200; k++) differ += tanh(matmul(x, w)).to_vector() != wanted;
     });

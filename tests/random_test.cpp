@@ -206,6 +206,7 @@ TEST(Generator, ThreadsGetNumbersOfTheirOwn) {
   constexpr int kThreads = 4, kCalls = 200, kEach = 10;
   std::vector<double> drawn(kThreads * kCalls * kEach), alone(drawn.size());
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; t++)
     threads.emplace_back([&, t] {
       for (int i = 0; i < kCalls; i++) generator.uniform(drawn.data() + (t * kCalls + i) * kEach, kEach);

@@ -154,8 +154,8 @@ void expect_row(const char* name, Row row, const void* op, int operands, auto re
           ASSERT_EQ(got, untouched) << name << ": wrote beyond the row, n " << n;
           continue;
         }
-        std::vector<Real> x;
-        for (int k = 0; k < operands; ++k) x.push_back({in[k][i / out_stride * strides[k]], 0});
+        std::vector<Real> x(size_t(operands), Real{0, 0});
+        for (int k = 0; k < operands; ++k) x[k] = {in[k][i / out_stride * strides[k]], 0};
         const Real want = reference(x.data());
         const long double bound =
             want.error * std::numeric_limits<T>::epsilon() + std::numeric_limits<T>::min();
@@ -179,8 +179,8 @@ class EachLevel : public testing::TestWithParam<Level> {
 
   template <class T, class Op>
   static T run(const Op& op, int kernel, std::vector<T> x) {
-    std::vector<const T*> in;
-    for (const T& value : x) in.push_back(&value);
+    std::vector<const T*> in(x.size());
+    for (size_t k = 0; k < x.size(); ++k) in[k] = &x[k];
     const std::vector<int64_t> strides(x.size(), 1);
     T y;
     if constexpr (std::is_same_v<T, float>)

@@ -58,7 +58,7 @@ class Ref {
     return r;
   }
   Ref(const Ref& r) noexcept : p_(r.p_) { retain(); }
-  Ref(Ref&& r) noexcept : p_(std::exchange(r.p_, nullptr)) {}
+  Ref(Ref&& r) noexcept : p_(r.p_) { r.p_ = nullptr; }
   Ref& operator=(Ref r) noexcept {
     std::swap(p_, r.p_);
     return *this;

@@ -70,6 +70,7 @@ class Shape {
   }
 
  private:
+  friend struct Layout;
   int32_t rank_;
   int64_t d_[kMaxRank];
 };
@@ -82,11 +83,23 @@ struct Layout {
 
   Layout() noexcept : offset(0) {}
   /// Row-major without gaps, from element 0.
-  explicit Layout(const Shape& s) noexcept : shape(s), offset(0) {
+  explicit Layout(const Shape& s) noexcept : offset(0) {
+    // Size by size: a processor waits where it reads at once what was just written in parts.
+    shape.rank_ = s.rank_;
     int64_t stride = 1;
-    for (int i = s.rank(); i-- > 0;) {
+    for (int i = s.rank_; i-- > 0;) {
+      shape.d_[i] = s.d_[i];
       strides[i] = stride;
-      stride *= s[i] > 0 ? s[i] : 1;
+      stride *= s.d_[i] > 0 ? s.d_[i] : 1;
+    }
+  }
+  /// `rank` sizes, and as many strides.
+  Layout(int rank, const int64_t* sizes, const int64_t* strides_, int64_t offset_) noexcept
+      : offset(offset_) {
+    shape.rank_ = rank;
+    for (int i = 0; i < rank; i++) {
+      shape.d_[i] = sizes[i];
+      strides[i] = strides_[i];
     }
   }
   /// The number of dims.

@@ -12,11 +12,18 @@ namespace gradus {
 /// block with this header.
 class Storage : public Counted {
  public:
-  /// Uninitialised memory; Error where it cannot be had. Before the header of a small one are `front` bytes
-  /// (a multiple of 16) for its first owner, which last as long as the storage.
-  static Ref<Storage> allocate(int64_t bytes, size_t front = 0) {
+  /// Uninitialised memory; Error where it cannot be had.
+  static Ref<Storage> allocate(int64_t bytes) {
+    return lies_beside(bytes, 0) ? allocate_beside(bytes, 0) : allocate_apart(bytes);
+  }
+  /// Whether so many bytes lie in one block with their header and `front` bytes more.
+  static bool lies_beside(int64_t bytes, size_t front) noexcept {
+    return static_cast<size_t>(bytes) <= pool::kLargest - kHeader - front;
+  }
+  /// The same for such a small one. Before its header are `front` bytes (a multiple of 16) for its first
+  /// owner, which last as long as the storage.
+  static Ref<Storage> allocate_beside(int64_t bytes, size_t front) {
     const size_t n = static_cast<size_t>(bytes);
-    if (n > pool::kLargest - kHeader - front) return allocate_apart(bytes);
     std::byte* const header = static_cast<std::byte*>(pool::allocate(front + kHeader + n)) + front;
     return Ref<Storage>::first(new (header) Storage(header + kHeader, bytes, false, front));
   }

@@ -24,11 +24,9 @@ Tensor Node::read_saved(bool is_output, uint32_t index) const {
           "backward: '{}' saved a value that was changed in place afterwards (version {}, saved at {}); "
           "clone() it first",
           name(), s->storage->version(), s->version);
-    Layout l;
-    l.shape = Shape(s->dims(), s->rank);
-    for (int i = 0; i < s->rank; i++) l.strides[i] = s->dims()[s->rank + i];
-    l.offset = s->offset;
-    Tensor x = make_tensor(s->storage, l, s->dtype);
+    const int64_t* const dims = s->dims();
+    Tensor x(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(
+        s->storage, s->dtype, int{s->rank}, dims, dims + s->rank, s->offset)));
     // Its history matters to rules that are recorded only.
     if (is_grad_enabled() && is_floating(s->dtype))
       x.impl()->edge = is_output ? Edge(Ref<Node>(const_cast<Node*>(this)), index) : edges()[index];

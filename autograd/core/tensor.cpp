@@ -24,7 +24,7 @@ void TensorImpl::dispose() noexcept {
 
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
   return Tensor(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl)))
-                                           TensorImpl(std::move(storage), layout, dtype)));
+                                           TensorImpl(std::move(storage), dtype, layout)));
 }
 
 Tensor make_empty(const Shape& shape, Dtype dtype) {

@@ -268,10 +268,10 @@ std::ostream& operator<<(std::ostream& os, const Tensor& x);
 
 /// What a Tensor points to.
 struct TensorImpl : Counted {
-  TensorImpl(Ref<Storage> s, const Layout& l, Dtype d) noexcept
-      : dtype(d), storage(std::move(s)), layout(l) {}
-  TensorImpl(Ref<Storage> s, const Shape& shape, Dtype d) noexcept
-      : dtype(d), storage(std::move(s)), layout(shape) {}
+  /// l: what Layout is made from.
+  template <class... L>
+  TensorImpl(Ref<Storage> s, Dtype d, const L&... l) noexcept
+      : dtype(d), storage(std::move(s)), layout(l...) {}
   ~TensorImpl() {
     if (edge) forget_edge();
   }
@@ -299,14 +299,13 @@ Tensor make_empty(const Shape& shape, Dtype dtype);
 inline Tensor make_row_major(const Shape& shape, int64_t bytes, Dtype dtype) {
   // The handle comes first in the block, filled up so that the elements begin at a multiple of 64.
   constexpr size_t kHandle = (sizeof(TensorImpl) + sizeof(Storage) + 63) / 64 * 64 - sizeof(Storage);
-  Ref<Storage> storage;
   if (is_recording()) [[unlikely]]
-    storage = detail::recorder->allocate(bytes);
-  else
-    storage = Storage::allocate(bytes, kHandle);
-  void* place = storage->front();
-  if (!place) place = pool::allocate(sizeof(TensorImpl));
-  return Tensor(Ref<TensorImpl>::first(new (place) TensorImpl(std::move(storage), shape, dtype)));
+    return make_tensor(detail::recorder->allocate(bytes), Layout(shape), dtype);
+  if (!Storage::lies_beside(bytes, kHandle))
+    return make_tensor(Storage::allocate(bytes), Layout(shape), dtype);
+  Ref<Storage> storage = Storage::allocate_beside(bytes, kHandle);
+  void* const front = storage->front();
+  return Tensor(Ref<TensorImpl>::first(new (front) TensorImpl(std::move(storage), dtype, shape)));
 }
 
 /// What register_hook() was given.

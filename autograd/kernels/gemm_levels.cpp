@@ -372,10 +372,18 @@ void wide(const Product<T>& p, void* scratch) {
   }
 }
 
-/// The first n elements, none if n < 0, or as many as there are lanes; the other lanes are 0.
+/// n elements, as far as they lie in 0 … kLanes: the other lanes are 0, or are not stored.
 template <class T>
 Raw<T> load_up_to(const T* x, int64_t n) {
   return n <= 0 ? Raw<T>{} : n < kLanes<T> ? Vec<T>::load(x, n).raw : Vec<T>::load(x).raw;
+}
+
+template <class T>
+void store_up_to(T* y, Vec<T> x, int64_t n) {
+  if (n >= kLanes<T>)
+    x.store(y);
+  else if (n > 0)
+    x.store(y, n);
 }
 
 /// The bias of column j.
@@ -396,41 +404,45 @@ Raw<T> pick(Raw<T> v) {
   return pick<Index, T>(v, std::make_integer_sequence<int, kLanes<T>>{});
 }
 
-/// Lane l of a vector of c[m, N] is row l / N, and needs element P of that row of a[m, K].
-template <int N, int K, int P>
-struct RowElement {
-  static constexpr int at(int lane) { return lane / N * K + P; }
+/// Lane l of a vector of c[m, N] is of row l / N; it needs element P of that row of a[m, K], whose vector
+/// begins `Before` rows earlier.
+template <int N, int K, int P, int Before>
+struct SpreadElement {
+  static constexpr int at(int lane) { return (Before + lane / N) * K + P; }
 };
 
 /// c[m, N] = a[m, K] · b, K ≤ N, a and c dense: a vector of c is K products of spread elements of a with a
 /// pattern of b.
 template <class T, int N, int K>
 void tall_spread(const Product<T>& p) {
-  constexpr int L = kLanes<T>, kRowsAtOnce = L / N;
+  // A vector of a holds the rows of N / K vectors of c.
+  constexpr int L = kLanes<T>, kRowsOfC = L / N, kShare = N % K == 0 ? N / K : 1,
+                kRowsAtOnce = kShare * kRowsOfC;
   Raw<T> bias, pattern[K];
   for (int lane = 0; lane < L; lane++) {
     const int j = lane % N;
     bias[lane] = bias_of(p, j);
     for (int q = 0; q < K; q++) pattern[q][lane] = p.b.data[q * p.b.row + j * p.b.col];
   }
-  const auto multiply = [&]<int... P>(Raw<T> x, std::integer_sequence<int, P...>) {
+  const auto multiply = [&]<int S, int... P>(Raw<T> x, std::integer_sequence<int, P...>) {
     Raw<T> y = bias;
-    ((y += pick<RowElement<N, K, P>, T>(x) * pattern[P]), ...);
+    ((y += pick<SpreadElement<N, K, P, S * kRowsOfC>, T>(x) * pattern[P]), ...);
     return Vec<T>(y);
   };
-  constexpr std::make_integer_sequence<int, K> terms;
+  const auto multiply_all = [&](Raw<T> x, auto store) {
+    [&]<int... S>(std::integer_sequence<int, S...>) {
+      (store(S * L, multiply.template operator()<S>(x, std::make_integer_sequence<int, K>{})), ...);
+    }
+    (std::make_integer_sequence<int, kShare>{});
+  };
   const T* a = p.a.data;
   T* c = p.c.data;
   int64_t left = p.m;
-  for (; left * K >= L; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L)
-    multiply(Vec<T>::load(a).raw, terms).store(c);
-  for (; left > 0; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += L) {
-    const Vec<T> y = multiply(Vec<T>::load(a, left * K).raw, terms);
-    if (left >= kRowsAtOnce)
-      y.store(c);
-    else
-      y.store(c, left * N);
-  }
+  for (; left >= kRowsAtOnce && left * K >= L;
+       left -= kRowsAtOnce, a += kRowsAtOnce * K, c += kRowsAtOnce * N)
+    multiply_all(Vec<T>::load(a).raw, [&](int at, Vec<T> y) { y.store(c + at); });
+  for (; left > 0; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += kRowsAtOnce * N)
+    multiply_all(load_up_to(a, left * K), [&](int at, Vec<T> y) { store_up_to(c + at, y, left * N - at); });
 }
 
 /// K vectors holding rows of K elements become K vectors holding a column each: log2 K rounds of parting the
@@ -522,13 +534,6 @@ void tall(const Product<T>& p, void*) {
 }
 
 // ---- outer: m and n are 1, 2 or 4, k is long
-
-/// Lane l of a vector of x[k, V] is of row l / V; it meets element P of that row of y[k, S], whose vector
-/// begins `Before` rows earlier.
-template <int V, int S, int P, int Before>
-struct SpreadElement {
-  static constexpr int at(int lane) { return (Before + lane / V) * S + P; }
-};
 
 /// The V lanes of every row of a vector of rows, summed over the rows.
 template <class T, int V, int N, int... I>

@@ -137,13 +137,12 @@ Vec<T> fused(Vec<T> a, Vec<T> b, Vec<T> c) {
 template <class T>
 Vec<T> quotient(Vec<T> a, Vec<T> b) {
 #if GRADUS_VECTOR_BYTES == 64
-  // Newton's steps: from 14 bits to 28 and 56 for double, and a last one on the quotient itself.
+  // Newton's steps double the bits: from 14 to 28, for double first in the inverse, then in the quotient.
   Vec<T> inverse;
   if constexpr (sizeof(T) == 4) {
     inverse = (F32)_mm512_maskz_rcp14_ps(0xffff, (__m512)b.raw);
   } else {
     inverse = (F64)_mm512_maskz_rcp14_pd(0xff, (__m512d)b.raw);
-    inverse = fused<T>(inverse, fused<T>(-b, inverse, 1), inverse);
     inverse = fused<T>(inverse, fused<T>(-b, inverse, 1), inverse);
   }
   const Vec<T> y = a * inverse;

@@ -26,8 +26,8 @@ Samples cube() { return {{{scattered({2, 3, 4})}, {}}}; }
 Samples undefined() { return {{{Tensor()}, {}}}; }
 /// Multiples of 1/64, which float32 holds exactly.
 Samples short_numbers() {
-  std::vector<double> x;
-  for (int i = 0; i < 6; i++) x.push_back((7 * i - 15) / 64.0);
+  std::vector<double> x(6);
+  for (size_t i = 0; i < 6; i++) x[i] = (7 * static_cast<double>(i) - 15) / 64;
   return {{{tensor(x, {2, 3}, kFloat64)}, {{"dtype", "float32"}}},
           {{scattered({2, 3})}, {{"dtype", "float64"}}},
           {{scattered({2, 3})}, {{"dtype", "int64"}}}};

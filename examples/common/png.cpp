@@ -28,7 +28,7 @@ uint32_t adler32(std::string_view bytes) {
   return b << 16 | a;
 }
 
-std::string chunk(std::string type_and_data) {
+std::string chunk(const std::string& type_and_data) {
   std::string bytes;
   append_big_endian(bytes, static_cast<uint32_t>(type_and_data.size() - 4));
   const uint32_t crc = crc32(type_and_data);
