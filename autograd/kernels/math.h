@@ -158,6 +158,9 @@ struct Format {
   static constexpr int mantissa_bits = sizeof(T) == 4 ? 23 : 52;
   static constexpr T shift = sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52);
   static constexpr int64_t one = sizeof(T) == 4 ? 0x3f800000 : 0x3ff0000000000000;
+  // ln 2 in two parts, the first with zeros at its end: times n it is exact.
+  static constexpr T ln2_high = sizeof(T) == 4 ? T(0x1.62e4p-1) : T(0x1.62e42feep-1),
+                     ln2_low = sizeof(T) == 4 ? T(0x1.7f7d1cp-20) : T(0x1.a39ef35793c76p-33);
 };
 
 /// (e^r - 1 - r) / r² for |r| ≤ ln 2 / 2: the polynomials whose relative error in e^r - 1 is least, 2^-26 and
@@ -181,21 +184,39 @@ inline Vec<double> exp_rest(Vec<double> r) {
 
 }  // namespace detail
 
-/// tanh |x| = e / (e + 2) with e = e^(2|x|) - 1, within 3 ULP and in less than libmvec's time.
-///
-/// 2|x| = n ln 2 + r with |r| ≤ ln 2 / 2, and e = 2^n (r + r² q(r)) + 2^n - 1. Where n is not 0, what
-/// rounding ln 2 costs is lost in the quotient.
+namespace detail {
+
+/// e^u = power (1 + rest), where power is 2^n for u = n ln 2 + r with |r| ≤ ln 2 / 2. u must not reach where
+/// that is denormal or infinite. What rounding ln 2 costs, n 2^-25 or n 2^-54, is spared where kExact.
 template <class T>
-[[gnu::always_inline]] inline Vec<T> tanh(Vec<T> x) {
-  using detail::fused;
+struct Exponential {
+  Vec<T> power, rest;
+};
+template <bool kExact, class T>
+[[gnu::always_inline]] inline Exponential<T> exponential(Vec<T> u) {
   using Format = detail::Format<T>;
   using Bits = typename Mask<T, kLanes<T>>::Raw;
-  const Vec<T> size = abs(x), half = where(size > 20, 20, size), u = half + half;
   const Vec<T> shifted = fused<T>(u, 1.4426950408889634, Format::shift), n = shifted - Format::shift;
-  const Vec<T> r = fused<T>(n, -0.6931471805599453, u);
+  Vec<T> r;
+  if constexpr (kExact)
+    r = fused<T>(n, -Format::ln2_low, fused<T>(n, -Format::ln2_high, u));
+  else
+    r = fused<T>(n, -0.6931471805599453, u);
   const Vec<T> power((typename Vec<T>::Raw)(((Bits)shifted.raw << Format::mantissa_bits) +
                                             typename Mask<T, kLanes<T>>::Lane(Format::one)));
-  const Vec<T> e = fused<T>(fused<T>(r * r, detail::exp_rest(r), r), power, power - 1);
+  return {power, fused<T>(r * r, exp_rest(r), r)};
+}
+
+}  // namespace detail
+
+/// tanh |x| = e / (e + 2) with e = e^(2|x|) - 1, within 3 ULP and in less than libmvec's time.
+template <class T>
+[[gnu::always_inline]] inline Vec<T> tanh(Vec<T> x) {
+  using Bits = typename Mask<T, kLanes<T>>::Raw;
+  const Vec<T> half = minimum(abs(x), 20);
+  // Not exact: where n is not 0, the quotient loses most of the error.
+  const auto [power, rest] = detail::exponential<false, T>(half + half);
+  const Vec<T> e = detail::fused<T>(rest, power, power - 1);
   const Bits sign = (Bits)x.raw & (Bits)(-typename Vec<T>::Raw{});
   return (typename Vec<T>::Raw)((Bits)detail::quotient<T>(e, e + 2).raw | sign);
 }
@@ -208,10 +229,10 @@ inline constexpr T kExpLimit = sizeof(T) == 4 ? T(87) : T(708);
 
 /// 1 / (1 + e^-x); 0 where that is denormal.
 template <class T>
-Vec<T> sigmoid(Vec<T> x) {
+[[gnu::always_inline]] inline Vec<T> sigmoid(Vec<T> x) {
   constexpr T limit = detail::kExpLimit<T>;
-  const Vec<T> inside = where(x > limit, limit, where(x < -limit, -limit, x));
-  return where(x < -limit, 0, 1 / (1 + exp(-inside)));
+  const auto [power, rest] = detail::exponential<true, T>(-maximum(minimum(x, limit), -limit));
+  return where(x < -limit, 0, 1 / (1 + detail::fused<T>(rest, power, power)));
 }
 
 /// log(sigmoid(x)) = min(x, 0) - log(1 + e^-|x|); 0 where that is denormal.

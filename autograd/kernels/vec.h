@@ -105,6 +105,19 @@ struct Vec {
     else
       return ((a.raw < b.raw) | (a.raw != a.raw)) ? a.raw : b.raw;
   }
+  /// The same with a number: one instruction.
+  template <class A>
+  requires std::is_arithmetic_v<A>
+  friend Vec maximum(Vec a, A b) {
+    if (std::is_integral_v<T> || b != b) return maximum(a, Vec(b));
+    return where(Vec(b) > a, Vec(b), a);
+  }
+  template <class A>
+  requires std::is_arithmetic_v<A>
+  friend Vec minimum(Vec a, A b) {
+    if (std::is_integral_v<T> || b != b) return minimum(a, Vec(b));
+    return where(Vec(b) < a, Vec(b), a);
+  }
   friend Vec abs(Vec a) {
     if constexpr (std::is_unsigned_v<T>)
       return a;
