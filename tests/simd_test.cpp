@@ -337,6 +337,34 @@ TEST_P(EachLevel, FunctionsAtSpecialValues) {
   expect_special<double>([&](auto op, std::vector<double> x) { return run<double>(op, 0, x); });
 }
 
+/// `f` is within 3 ULP of `exact` at points of every magnitude from 2^-20 up to `largest`.
+template <class T>
+void expect_three_ulp(const char* name, auto f, long double (*exact)(long double), double largest) {
+  std::mt19937_64 random(11);
+  std::uniform_real_distribution<> exponent(-20, std::log2(largest));
+  for (int i = 0; i < 20000; ++i) {
+    const T x = T((i % 2 ? 1 : -1) * std::exp2(exponent(random)));
+    const long double want = exact(x), got = f(x);
+    const long double ulp =
+        std::exp2(std::floor(std::log2(std::fabs(want)))) * std::numeric_limits<T>::epsilon();
+    ASSERT_LE(std::fabs(got - want), 3 * ulp) << name << " at " << x;
+    ASSERT_LE(std::fabs(got), 1) << name << " at " << x;
+  }
+}
+
+TEST_P(EachLevel, OwnFunctionsAreWithinThreeUlp) {
+  const auto sigmoid = [](long double x) { return 1 / (1 + std::exp(-x)); };
+  const auto tanh = [](long double x) { return std::tanh(x); };
+  expect_three_ulp<float>(
+      "tanh", [](float x) { return run<float>(Tanh{}, 0, {x}); }, tanh, 20);
+  expect_three_ulp<double>(
+      "tanh", [](double x) { return run<double>(Tanh{}, 0, {x}); }, tanh, 30);
+  expect_three_ulp<float>(
+      "sigmoid", [](float x) { return run<float>(Sigmoid{}, 0, {x}); }, sigmoid, 86);
+  expect_three_ulp<double>(
+      "sigmoid", [](double x) { return run<double>(Sigmoid{}, 0, {x}); }, sigmoid, 700);
+}
+
 TEST_P(EachLevel, ConventionsAtKinks) {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   const auto f = [&](auto op, std::vector<float> x) { return run<float>(op, 0, x); };

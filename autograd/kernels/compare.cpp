@@ -36,18 +36,25 @@ void where_as(T* y, const Shape& shape, const bool* c, const Layout& lc, const T
     const bool* const cr = c + at[1];
     const T* const ar = a + at[2];
     const T* const br = b + at[3];
-    if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1) {
-      // Both are read, so that the choice needs no branch.
+    // Both are read, so that the choice needs no branch.
+    const auto choose = [=](int64_t to, int64_t by, auto yes, auto no) {
       for (int64_t i = 0; i < n; i++) {
-        const T yes = ar[i], no = br[i];
-        yr[i] = cr[i] ? yes : no;
+        const T p = yes(i), q = no(i);
+        yr[i * to] = cr[i * by] ? p : q;
       }
-    } else {
-      for (int64_t i = 0; i < n; i++) {
-        const T yes = ar[i * s[2]], no = br[i * s[3]];
-        yr[i * s[0]] = cr[i * s[1]] ? yes : no;
-      }
-    }
+    };
+    const auto each = [](const T* x) { return [x](int64_t i) { return x[i]; }; };
+    const auto same = [](const T* x) { return [x = *x](int64_t) { return x; }; };
+    const bool dense = s[0] == 1 && s[1] == 1;
+    if (dense && s[2] == 1 && s[3] == 1)
+      choose(1, 1, each(ar), each(br));
+    else if (dense && s[2] == 1 && s[3] == 0)
+      choose(1, 1, each(ar), same(br));
+    else if (dense && s[2] == 0 && s[3] == 1)
+      choose(1, 1, same(ar), each(br));
+    else
+      choose(
+          s[0], s[1], [=](int64_t i) { return ar[i * s[2]]; }, [=](int64_t i) { return br[i * s[3]]; });
   });
 }
 
@@ -66,6 +73,8 @@ void compare(Compare op, Dtype dtype, bool* y, const Shape& shape, const void* a
       case Compare::Equal: return run([](T p, T q) { return p == q; });
       case Compare::NotEqual: return run([](T p, T q) { return p != q; });
       case Compare::Less: return run([](T p, T q) { return p < q; });
+      case Compare::Same:  // NOLINTNEXTLINE(misc-redundant-expression): for NaN, without a branch
+        return run([](T p, T q) { return (p == q) | ((p != p) & (q != q)); });
       default: return run([](T p, T q) { return p <= q; });
     }
   });

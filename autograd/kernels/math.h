@@ -227,7 +227,7 @@ template <class T>
 inline constexpr T kExpLimit = sizeof(T) == 4 ? T(87) : T(708);
 }  // namespace detail
 
-/// 1 / (1 + e^-x); 0 where that is denormal.
+/// 1 / (1 + e^-x), within 3 ULP; 0 where that is denormal.
 template <class T>
 [[gnu::always_inline]] inline Vec<T> sigmoid(Vec<T> x) {
   constexpr T limit = detail::kExpLimit<T>;

@@ -1,4 +1,5 @@
 #include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/kernels/compare.h>
 #include <gradus/autograd/kernels/reduce.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
@@ -97,9 +98,12 @@ struct Extreme {
   }
   Tensor vjp(In<0>, const Back& b) const {
     const Tensor x = b.in(0).detach(), y = spread(b.out().detach(), x.shape(), mask, keepdim);
-    const Tensor chosen = where(y == y, x == y, x != x);  // NOLINT(misc-redundant-expression): for NaN
-    const Tensor ties = spread(Sum{mask, keepdim}.value(chosen), x.shape(), mask, keepdim);
-    return where(chosen, spread(b.g(), x.shape(), mask, keepdim) / ties, 0);
+    const Tensor chosen = make_empty(x.shape(), kBool);
+    launch({&chosen.storage(), &x.storage(), &y.storage()}, kernels::compare, kernels::Compare::Same,
+           x.dtype(), reinterpret_cast<bool*>(chosen.raw()), x.shape(), x.storage().data(), x.layout(),
+           y.storage().data(), y.layout());
+    const Tensor each = b.g() / Sum{mask, keepdim}.value(chosen);
+    return where(chosen, spread(each, x.shape(), mask, keepdim), 0);
   }
 };
 
