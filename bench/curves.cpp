@@ -120,7 +120,7 @@ std::vector<Curves> measure() {
                            static_cast<double>(depth) * 1e6;
                   })}}});
   all.push_back({"graph",
-                 {"A chain of scalar additions, forward, backward and freed",
+                 {"A chain of scalar additions, with backward",
                   "log2 of the number of ops",
                   "nanoseconds per op",
                   {powers("one thread", 2, 21, [](int64_t ops) {

@@ -21,6 +21,9 @@ void compare_as(bool* y, const Shape& shape, const T* a, const Layout& la, const
     } else if (s[0] == 1 && s[1] == 1 && s[2] == 0) {
       const T c = *br;
       for (int64_t i = 0; i < n; i++) yr[i] = op(ar[i], c);
+    } else if (s[0] == 1 && s[1] == 0 && s[2] == 1) {
+      const T c = *ar;
+      for (int64_t i = 0; i < n; i++) yr[i] = op(c, br[i]);
     } else {
       for (int64_t i = 0; i < n; i++) yr[i * s[0]] = op(ar[i * s[1]], br[i * s[2]]);
     }
