@@ -353,6 +353,25 @@ TEST(Linear, ComputesXTimesWTransposedPlusB) {
   EXPECT_EQ(layer(zeros({0, 3}, kFloat64)).shape(), (Shape{0, 2}));
 }
 
+TEST(Linear, GradientsTogetherAndOneByOneAgree) {
+  manual_seed(4);
+  const int64_t sizes[][3] = {{400, 2, 4}, {37, 4, 1}, {5, 3, 2}, {64, 70, 33}, {0, 2, 4}};
+  for (const auto& [n, in, out] : sizes)
+    for (Dtype dtype : {kFloat32, kFloat64}) {
+      nn::Linear layer(in, out, true, dtype);
+      const Tensor x = randn({n, in}, dtype), g = randn({n, out}, dtype);
+      const double tolerance = dtype == kFloat32 ? 1e-3 : 1e-11;
+      layer(x).backward(g);
+      // Asked for alone, each comes from a rule of its own; made from products and sums, from none of
+      // Linear's.
+      const Tensor parameters[] = {layer.weight, layer.bias};
+      for (const Tensor& p : parameters)
+        expect_near(p.grad(), values(grad({layer(x)}, {p}, {g})[0]), tolerance);
+      expect_near(layer.weight.grad(), values(matmul(g.t(), x)), tolerance);
+      expect_near(layer.bias.grad(), values(g.sum({0})), tolerance);
+    }
+}
+
 TEST(Linear, BiasIsOptionalAndSizesAreChecked) {
   nn::Linear layer(3, 2, false);
   EXPECT_FALSE(layer.bias.defined());
