@@ -15,7 +15,8 @@ function(gradus_usage target)
 endfunction()
 
 # Kernels are always optimised: at -O0 they are 50 times slower, and std inlines would stay as weak copies
-# compiled for the level. kernels/*_levels.cpp is compiled once for each level that the processor may have.
+# compiled for the level. Their loops are long: here memcpy is welcome. kernels/*_levels.cpp is compiled once for
+# each level that the processor may have.
 function(gradus_kernels)
   set(kernels ${PROJECT_SOURCE_DIR}/autograd/kernels)
   file(GLOB sources CONFIGURE_DEPENDS ${kernels}/*.cpp)

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <thread>
 
 #include "core_support.h"
@@ -389,6 +390,16 @@ TEST(Engine, ALeafsGradientIsItsOwnAlsoUnderCreateGraph) {
   x.reshape({4}).backward(ones({4}, kFloat64));
   EXPECT_TRUE(equals(g, {1, 2, 3, 4}));
   EXPECT_TRUE(equals(x.grad(), values({2, 3, 4, 5}, {2, 2})));
+}
+
+TEST(Engine, TheGradientOfAMaximumGoesToAllThatReachItInEqualParts) {
+  const double nan = std::nan("");
+  const Tensor x = leaf({3, 1, 3, nan, nan, 2, 5, 4, 4.5}, {3, 3});
+  amax(x, {1}).backward(tensor({1.0, 2.0, 3.0}, kFloat64));
+  EXPECT_TRUE(equals(x.grad(), {0.5, 0, 0.5, 1, 1, 0, 3, 0, 0}));
+  const Tensor all = leaf({nan, 1, nan});
+  min(all).backward();
+  EXPECT_TRUE(equals(all.grad(), {0.5, 0, 0.5}));
 }
 
 }  // namespace

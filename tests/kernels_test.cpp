@@ -264,11 +264,11 @@ void check_compare() {
         const int64_t n = Layout(shape).numel();
         const Buffer<bool> y(n + 1);
         for (Compare op : {Compare::Equal, Compare::NotEqual, Compare::Less, Compare::LessEqual,
-                           Compare::Greater, Compare::GreaterEqual}) {
+                           Compare::Greater, Compare::GreaterEqual, Compare::Same}) {
           kernels::compare(op, dtype_of<T>, y.get(), shape, a.data.get(), a.layout, b.data.get(), b.layout);
           for (int64_t k = 0; k < n; k++) {
             const T p = a[k], q = b[k];
-            const bool expected[] = {p == q, p != q, p<q, p <= q, p> q, p >= q};
+            const bool expected[] = {p == q, p != q, p<q, p <= q, p> q, p >= q, same(p, q)};
             ASSERT_EQ(y[k], expected[int(op)]) << shape.str() << a.name << b.name << int(op);
           }
         }
@@ -291,6 +291,9 @@ TEST(Compare, NaN) {
     kernels::compare(op, kFloat32, y, l.shape, a, l, b, l);
     for (bool v : y) EXPECT_EQ(v, op == Compare::NotEqual);
   }
+  kernels::compare(Compare::Same, kFloat32, y, l.shape, a, l, b, l);
+  EXPECT_FALSE(y[0] || y[1]);
+  EXPECT_TRUE(y[2]);
 }
 TEST(Where, EveryLayout) {
   for (const Shape& shape : shapes())
@@ -715,7 +718,7 @@ void check_gemms() {
   // Outer products: whole vectors of rows, and every number of rows that is left.
   for (int64_t m : {1, 2, 4})
     for (int64_t n : {1, 2, 4})
-      for (int64_t k = 15; k <= 85; k++) check_gemm<T>(m, n, k, k % 4 == 0);
+      for (int64_t k = 15; k <= 85; k++) check_gemm<T>(m, n, k, k / 4 % 2 == 0);
   const int64_t sizes[][3] = {{400, 4, 2},   {400, 1, 4},  {399, 2, 2},  {401, 4, 4},   {17, 1, 2},
                               {16, 4, 1},    {4, 2, 400},  {1, 4, 401},  {2, 2, 399},   {4, 4, 77},
                               {1, 1, 1000},  {4, 1, 18},   {23, 29, 31}, {13, 33, 70},  {25, 65, 129},
@@ -732,6 +735,18 @@ void check_gemms() {
 }
 TEST(Gemm, SmallAndOddSizesFloat) { check_gemms<float>(); }
 TEST(Gemm, SmallAndOddSizesDouble) { check_gemms<double>(); }
+TEST(Gemm, LongSumsOfFewRowsKeepTheirDigits) {
+  const int64_t k = 1'000'000;
+  const float each = 0.1f;
+  for (int64_t m : {1, 2, 4})
+    for (int64_t n : {1, 2, 4}) {
+      const Buffer<float> a(m * k, each), b(n * k, 1.f), c(m * n), sums(m);
+      kernels::gemm_and_sums(kFloat32, m, n, k, a.get(), 1, m, b.get(), n, 1, c.get(), n, sums.get());
+      const double exact = double(k) * double(each);
+      for (int64_t i = 0; i < m * n; i++) EXPECT_NEAR(c[i], exact, 1e-5 * exact) << m << " x " << n;
+      for (int64_t i = 0; i < m; i++) EXPECT_NEAR(sums[i], exact, 1e-5 * exact) << m << " x " << n;
+    }
+}
 TEST(Gemm, ZeroSizes) {
   for (bool with_bias : {false, true}) {
     check_gemm<float>(3, 4, 0, with_bias);

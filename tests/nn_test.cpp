@@ -359,7 +359,7 @@ TEST(Linear, GradientsTogetherAndOneByOneAgree) {
   for (const auto& [n, in, out] : sizes)
     for (Dtype dtype : {kFloat32, kFloat64}) {
       nn::Linear layer(in, out, true, dtype);
-      const Tensor x = randn({n, in}, dtype), g = randn({n, out}, dtype);
+      const Tensor x = randn({n, in}, dtype).requires_grad_(), g = randn({n, out}, dtype);
       const double tolerance = dtype == kFloat32 ? 1e-3 : 1e-11;
       layer(x).backward(g);
       // Asked for alone, each comes from a rule of its own; made from products and sums, from none of
@@ -369,6 +369,7 @@ TEST(Linear, GradientsTogetherAndOneByOneAgree) {
         expect_near(p.grad(), values(grad({layer(x)}, {p}, {g})[0]), tolerance);
       expect_near(layer.weight.grad(), values(matmul(g.t(), x)), tolerance);
       expect_near(layer.bias.grad(), values(g.sum({0})), tolerance);
+      expect_near(x.grad(), values(matmul(g, layer.weight)), tolerance);
     }
 }
 

@@ -231,8 +231,10 @@ TEST(PlanarSlow, EveryActivationAndOptimizerLearns) {
   for (const char* activation : {"tanh", "relu", "sigmoid"})
     for (const auto& [optimizer, lr] :
          {std::pair("sgd", 1.2), std::pair("adam", 0.005), std::pair("rmsprop", 0.005)}) {
+      // At a rate of 1.2 relu never settles, and where it is after the last step is chance.
+      const double rate = activation == std::string_view("relu") ? std::min(lr, 0.3) : lr;
       Planar planar(load_planar_dataset(),
-                    {.activation = activation, .optimizer = optimizer, .hidden = 8, .lr = lr});
+                    {.activation = activation, .optimizer = optimizer, .hidden = 8, .lr = rate});
       planar.train();
       EXPECT_GE(planar.right(), 0.7) << activation << ", " << optimizer;
     }

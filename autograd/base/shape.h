@@ -93,7 +93,7 @@ struct Layout {
       stride *= s.d_[i] > 0 ? s.d_[i] : 1;
     }
   }
-  /// `rank` sizes, and as many strides.
+  /// `rank` sizes, as many strides, and the offset of the first element.
   Layout(int rank, const int64_t* sizes, const int64_t* strides_, int64_t offset_) noexcept
       : offset(offset_) {
     shape.rank_ = rank;

@@ -12,7 +12,7 @@ namespace gradus {
 /// block with this header.
 class Storage : public Counted {
  public:
-  /// Uninitialised memory; Error where it cannot be had.
+  /// Uninitialised memory. Throws Error, or for a small one std::bad_alloc, where it cannot be had.
   static Ref<Storage> allocate(int64_t bytes) {
     return lies_beside(bytes, 0) ? allocate_beside(bytes, 0) : allocate_apart(bytes);
   }
@@ -27,6 +27,9 @@ class Storage : public Counted {
     std::byte* const header = static_cast<std::byte*>(pool::allocate(front + kHeader + n)) + front;
     return Ref<Storage>::first(new (header) Storage(header + kHeader, bytes, false, front));
   }
+
+  /// The same with the elements in a block of their own, aligned to 64.
+  static Ref<Storage> allocate_apart(int64_t bytes);
 
   std::byte* data() const noexcept { return data_; }
   int64_t bytes() const noexcept { return bytes_; }
@@ -47,7 +50,6 @@ class Storage : public Counted {
         recorded_(false),
         bytes_(bytes),
         data_(data) {}
-  static Ref<Storage> allocate_apart(int64_t bytes);
   [[gnu::noinline]] void dispose() noexcept {
     const size_t n = static_cast<size_t>(bytes_), front = front_;
     if (apart_) {

@@ -268,7 +268,7 @@ std::ostream& operator<<(std::ostream& os, const Tensor& x);
 
 /// What a Tensor points to.
 struct TensorImpl : Counted {
-  /// l: what Layout is made from.
+  /// l: the arguments of layout's constructor.
   template <class... L>
   TensorImpl(Ref<Storage> s, Dtype d, const L&... l) noexcept
       : dtype(d), storage(std::move(s)), layout(l...) {}
@@ -302,7 +302,7 @@ inline Tensor make_row_major(const Shape& shape, int64_t bytes, Dtype dtype) {
   if (is_recording()) [[unlikely]]
     return make_tensor(detail::recorder->allocate(bytes), Layout(shape), dtype);
   if (!Storage::lies_beside(bytes, kHandle))
-    return make_tensor(Storage::allocate(bytes), Layout(shape), dtype);
+    return make_tensor(Storage::allocate_apart(bytes), Layout(shape), dtype);
   Ref<Storage> storage = Storage::allocate_beside(bytes, kHandle);
   void* const front = storage->front();
   return Tensor(Ref<TensorImpl>::first(new (front) TensorImpl(std::move(storage), dtype, shape)));

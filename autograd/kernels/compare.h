@@ -6,7 +6,7 @@ namespace gradus::kernels {
 enum class Compare { Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual, Same };
 
 /// y = a op b, element by element. y is contiguous; la and lb have `shape` (strides 0 where broadcast).
-/// NaN compares as in IEEE 754: only NotEqual is true; but it is the Same as NaN.
+/// NaN compares as in IEEE 754: only NotEqual is true. Same: equal, or both NaN.
 void compare(Compare op, Dtype dtype, bool* y, const Shape& shape, const void* a, const Layout& la,
              const void* b, const Layout& lb);
 

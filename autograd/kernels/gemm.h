@@ -12,8 +12,8 @@ namespace gradus::kernels {
 void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
           const void* b, int64_t b_row, int64_t b_col, const void* bias, void* c, int64_t c_row);
 
-/// C = A · B as gemm, and sums[i] = Σ A[i, k] over k: with A = gᵀ, the gradients of a linear layer's weight
-/// and bias.
+/// C = A · B as gemm, and sums[i] = Σ A[i, k] over k for all m rows: with A = gᵀ, the gradients of a linear
+/// layer's weight and bias. As in sum(), many numbers of float32 are summed in double.
 void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
                    const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums);
 

@@ -372,18 +372,20 @@ void wide(const Product<T>& p, void* scratch) {
   }
 }
 
-/// n elements, as far as they lie in 0 … kLanes: the other lanes are 0, or are not stored.
+/// x[at] … x[n - 1], as far as the lanes reach: the other lanes are 0.
 template <class T>
-Raw<T> load_up_to(const T* x, int64_t n) {
-  return n <= 0 ? Raw<T>{} : n < kLanes<T> ? Vec<T>::load(x, n).raw : Vec<T>::load(x).raw;
+Raw<T> load_from(const T* x, int64_t at, int64_t n) {
+  return at >= n              ? Raw<T>{}
+         : n - at < kLanes<T> ? Vec<T>::load(x + at, n - at).raw
+                              : Vec<T>::load(x + at).raw;
 }
-
+/// The lanes of y become x[at] … x[n - 1], as far as they reach.
 template <class T>
-void store_up_to(T* y, Vec<T> x, int64_t n) {
-  if (n >= kLanes<T>)
-    x.store(y);
-  else if (n > 0)
-    x.store(y, n);
+void store_from(T* x, Raw<T> y, int64_t at, int64_t n) {
+  if (n - at >= kLanes<T>)
+    Vec<T>(y).store(x + at);
+  else if (n > at)
+    Vec<T>(y).store(x + at, n - at);
 }
 
 /// The bias of column j.
@@ -415,7 +417,7 @@ struct SpreadElement {
 /// pattern of b.
 template <class T, int N, int K>
 void tall_spread(const Product<T>& p) {
-  // A vector of a holds the rows of N / K vectors of c.
+  // Where K divides N, a vector of a holds the rows of N / K vectors of c.
   constexpr int L = kLanes<T>, kRowsOfC = L / N, kShare = N % K == 0 ? N / K : 1,
                 kRowsAtOnce = kShare * kRowsOfC;
   Raw<T> bias, pattern[K];
@@ -438,11 +440,10 @@ void tall_spread(const Product<T>& p) {
   const T* a = p.a.data;
   T* c = p.c.data;
   int64_t left = p.m;
-  for (; left >= kRowsAtOnce && left * K >= L;
-       left -= kRowsAtOnce, a += kRowsAtOnce * K, c += kRowsAtOnce * N)
+  for (; left * K >= L; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += kRowsAtOnce * N)
     multiply_all(Vec<T>::load(a).raw, [&](int at, Vec<T> y) { y.store(c + at); });
   for (; left > 0; left -= kRowsAtOnce, a += kRowsAtOnce * K, c += kRowsAtOnce * N)
-    multiply_all(load_up_to(a, left * K), [&](int at, Vec<T> y) { store_up_to(c + at, y, left * N - at); });
+    multiply_all(load_from(a, 0, left * K), [&](int at, Vec<T> y) { store_from(c, y.raw, at, left * N); });
 }
 
 /// K vectors holding rows of K elements become K vectors holding a column each: log2 K rounds of parting the
@@ -500,10 +501,7 @@ void tall_rows(const Product<T>& p) {
     for (int64_t i = 0; i < p.m; i++, a += p.a.row, c += p.c.row) {
       Raw<T> y = bias;
       GRADUS_UNROLL for (int q = 0; q < K; q++) y += a[q] * bs[q];
-      if (cols == L)
-        Vec<T>(y).store(c);
-      else
-        Vec<T>(y).store(c, cols);
+      store_from(c, y, 0, cols);
     }
   }
 }
@@ -535,6 +533,9 @@ void tall(const Product<T>& p, void*) {
 
 // ---- outer: m and n are 1, 2 or 4, k is long
 
+/// So many rows are summed in T, and their sums in double: a long sum would lose digits.
+constexpr int64_t kOuterBlock = 1024;
+
 /// The V lanes of every row of a vector of rows, summed over the rows.
 template <class T, int V, int N, int... I>
 void sum_rows(T* y, typename Vec<T, N>::Raw v, std::integer_sequence<int, I...>) {
@@ -553,14 +554,15 @@ void sum_rows(T* y, Raw<T> v) {
     sum_rows<T, V, kLanes<T>>(y, v, std::make_integer_sequence<int, kLanes<T> / 2>{});
 }
 
-/// What is summed over the rows of x[k, V] and y[k, S]: x ⊗ y, and x or y alone.
+/// What is summed besides products.
 enum class Alone { none, x, y };
+/// Of x[k, V] and y[k, S]: products[s][v] = Σ y[k, s] x[k, v] over k, and alone = Σ x, or Σ y in its first S.
 template <class T, int V, int S>
 struct OuterSums {
   T products[S][V], alone[V];
 };
 
-/// S ≤ V: vectors of x as it lies times elements of y, each spread over a row of x.
+/// S ≤ V. x is read as it lies; each element of y is spread over its row of x.
 template <int V, int S, Alone kAlone, class T>
 OuterSums<T, V, S> outer_sums(int64_t k, const T* x, const T* y) {
   // A vector of y holds the rows of V / S vectors of x; four of these are added at a time, each to its own
@@ -586,7 +588,7 @@ OuterSums<T, V, S> outer_sums(int64_t k, const T* x, const T* y) {
   constexpr std::make_integer_sequence<int, 4> four;
   for (; k >= 4 * kRowsOfX; k -= 4 * kRowsOfX, x += 4 * L, y += 4 / kShare * L)
     add_four(four, [](const T* p, int at, int64_t) { return Vec<T>::load(p + at).raw; });
-  if (k > 0) add_four(four, [](const T* p, int at, int64_t n) { return load_up_to(p + at, n - at); });
+  if (k > 0) add_four(four, load_from<T>);
   OuterSums<T, V, S> found;
   const auto total = [&](T* to, auto part) {
     sum_rows<T, V>(to, (part(sums[0]) + part(sums[1])) + (part(sums[2]) + part(sums[3])));
@@ -608,12 +610,19 @@ void outer(const Product<T>& p, T* sums) {
   constexpr bool turned = M < N;
   constexpr int V = turned ? N : M, S = turned ? M : N;
   constexpr Alone alone = !kSums ? Alone::none : turned ? Alone::y : Alone::x;
-  const OuterSums<T, V, S> found =
-      outer_sums<V, S, alone>(p.k, turned ? p.b.data : p.a.data, turned ? p.a.data : p.b.data);
+  const T *const x = turned ? p.b.data : p.a.data, *const y = turned ? p.a.data : p.b.data;
+  double products[S][V] = {}, rows[M] = {};
+  for (int64_t q = 0; q < p.k; q += kOuterBlock) {
+    const OuterSums<T, V, S> found =
+        outer_sums<V, S, alone>(smaller(kOuterBlock, p.k - q), x + q * V, y + q * S);
+    for (int s = 0; s < S; s++)
+      for (int v = 0; v < V; v++) products[s][v] += found.products[s][v];
+    for (int i = 0; kSums && i < M; i++) rows[i] += found.alone[i];
+  }
   for (int i = 0; i < M; i++) {
     for (int j = 0; j < N; j++)
-      p.c.data[i * p.c.row + j] = bias_of(p, j) + (turned ? found.products[i][j] : found.products[j][i]);
-    if (kSums) sums[i] = found.alone[i];
+      p.c.data[i * p.c.row + j] = bias_of(p, j) + T(turned ? products[i][j] : products[j][i]);
+    if (kSums) sums[i] = T(rows[i]);
   }
 }
 

@@ -28,7 +28,7 @@ struct Product {
 
 /// The ways to compute a product, compiled for one instruction set. Whatever part of c a call is given, an
 /// element's arithmetic depends on k and its own row and column alone. `scratch` is kGemmScratch bytes,
-/// aligned to 64; all want m, n and k above 0, and all but dot and panel want c.col to be 1.
+/// aligned to 64; all but outer want m, n and k above 0, and all but dot and panel want c.col to be 1.
 template <class T>
 struct GemmPaths {
   /// For m and n up to 4, a and b dense along them; sums[i] = Σ a[i, k] over k, where not null. Returns

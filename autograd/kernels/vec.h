@@ -45,6 +45,38 @@ constexpr T saturate(A a) {
   }
 }
 
+namespace detail {
+
+/// a > b ? a : b and a < b ? a : b. g++ does not make them the one instruction that they are.
+template <class Raw>
+Raw max_or_second(Raw a, Raw b) {
+#if GRADUS_VECTOR_BYTES == 64
+  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 4)
+    return (Raw)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
+  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 8)
+    return (Raw)_mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b);
+#elif GRADUS_VECTOR_BYTES == 32
+  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 4) return (Raw)_mm256_max_ps((__m256)a, (__m256)b);
+  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 8) return (Raw)_mm256_max_pd((__m256d)a, (__m256d)b);
+#endif
+  return a > b ? a : b;
+}
+template <class Raw>
+Raw min_or_second(Raw a, Raw b) {
+#if GRADUS_VECTOR_BYTES == 64
+  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 4)
+    return (Raw)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
+  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 8)
+    return (Raw)_mm512_maskz_min_pd(0xff, (__m512d)a, (__m512d)b);
+#elif GRADUS_VECTOR_BYTES == 32
+  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 4) return (Raw)_mm256_min_ps((__m256)a, (__m256)b);
+  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 8) return (Raw)_mm256_min_pd((__m256d)a, (__m256d)b);
+#endif
+  return a < b ? a : b;
+}
+
+}  // namespace detail
+
 /// N numbers of type T that are computed with as one. Numbers convert to it implicitly.
 template <class T, int N = kLanes<T>>
 struct Vec {
@@ -105,18 +137,22 @@ struct Vec {
     else
       return ((a.raw < b.raw) | (a.raw != a.raw)) ? a.raw : b.raw;
   }
-  /// The same with a number: one instruction.
+  /// The same with a number, in one instruction; of equal ones (0 and -0) the vector's.
   template <class A>
   requires std::is_arithmetic_v<A>
   friend Vec maximum(Vec a, A b) {
-    if (std::is_integral_v<T> || b != b) return maximum(a, Vec(b));
-    return where(Vec(b) > a, Vec(b), a);
+    if constexpr (std::is_integral_v<T>)
+      return maximum(a, Vec(b));
+    else
+      return b == b ? detail::max_or_second(Vec(b).raw, a.raw) : Vec(b).raw;
   }
   template <class A>
   requires std::is_arithmetic_v<A>
   friend Vec minimum(Vec a, A b) {
-    if (std::is_integral_v<T> || b != b) return minimum(a, Vec(b));
-    return where(Vec(b) < a, Vec(b), a);
+    if constexpr (std::is_integral_v<T>)
+      return minimum(a, Vec(b));
+    else
+      return b == b ? detail::min_or_second(Vec(b).raw, a.raw) : Vec(b).raw;
   }
   friend Vec abs(Vec a) {
     if constexpr (std::is_unsigned_v<T>)

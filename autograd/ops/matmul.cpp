@@ -86,7 +86,7 @@ struct Linear {
   }
   // The engine sums a gradient to the shape of the input that it flows to.
   Tensor vjp(In<2>, const Back& b) const { return b.g(); }
-  /// One pass over g for dw and db.
+  /// dw and db from one call, which for tiny layers reads g once.
   bool together(Back& b) const {
     if (!b.wanted(1) || !b.wanted(2)) return false;
     const Tensor g = b.g(), x = b.in(0);
