@@ -64,8 +64,13 @@ Vec<T> by_lane(F f) {
 
 GRADUS_UNARY(exp)
 GRADUS_UNARY(expm1)
+#if GRADUS_VECTOR_BYTES == 64  // those of floats are our own: see below
+GRADUS_UNARY_OF(double, detail::F64, GRADUS_F64(v, log), log, log)
+GRADUS_UNARY_OF(double, detail::F64, GRADUS_F64(v, log1p), log1p, log1p)
+#else
 GRADUS_UNARY(log)
 GRADUS_UNARY(log1p)
+#endif
 GRADUS_UNARY(sin)
 GRADUS_UNARY(cos)
 GRADUS_UNARY(erf)
@@ -205,6 +210,48 @@ template <bool kExact, class T>
 }
 
 }  // namespace detail
+
+#if GRADUS_VECTOR_BYTES == 64
+namespace detail {
+
+/// x = 2^n m with 3/4 ≤ m < 3/2. n is as log x needs it where x is 0 or infinite; m is NaN where x < 0.
+struct Split {
+  Vec<float> n, m;
+};
+inline Split split(Vec<float> x) {
+  const __m512 v = (__m512)x.raw,
+               m = _mm512_maskz_getmant_ps(0xffff, v, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
+  const Vec<float> of_x = (F32)_mm512_maskz_getexp_ps(0xffff, v),
+                   of_m = (F32)_mm512_maskz_getexp_ps(0xffff, m);
+  return {of_x - of_m, (F32)m};
+}
+/// n ln 2 + log(1 + f) for -1/4 ≤ f < 1/2. log(1 + f) = f + f² p(f), where p is the polynomial whose relative
+/// error in log(1 + f) is least, 2^-25.
+inline Vec<float> log_sum(Vec<float> n, Vec<float> f) {
+  constexpr float terms[] = {-0.120672941f, 0.149839160f, -0.168228215f, 0.199770779f,
+                             -0.249934418f, 0.333335485f, -0.500000607f};
+  Vec<float> p = 0.0541315745f;
+  for (float term : terms) p = fused<float>(p, f, term);
+  return fused<float>(n, 0.693147181f, fused<float>(f * f, p, f));
+}
+
+}  // namespace detail
+
+/// Within 3 ULP, and half as many instructions in a formula as around a call of libmvec.
+inline Vec<float> log(Vec<float> x) {
+  const auto [n, m] = detail::split(x);
+  return detail::log_sum(n, m - 1);
+}
+/// log(u) for u = 1 + x, with what u is off by, e = x - (u - 1), given back to f.
+inline Vec<float> log1p(Vec<float> x) {
+  const Vec<float> u = 1 + x, e = x - (u - 1);
+  const auto [n, m] = detail::split(u);
+  // Not where there is nothing to give back: 0 or an infinity may be among the factors then.
+  const __mmask16 some = _mm512_cmp_ps_mask((__m512)e.raw, _mm512_setzero_ps(), _CMP_NEQ_OQ);
+  const Vec<float> rest = (detail::F32)_mm512_maskz_scalef_ps(some, (__m512)e.raw, (__m512)(-n).raw);
+  return where(u == 1, x, detail::log_sum(n, m - 1 + rest));
+}
+#endif
 
 /// tanh |x| = e / (e + 2) with e = e^(2|x|) - 1, within 3 ULP and in less than libmvec's time.
 template <class T>

@@ -144,7 +144,7 @@ struct Vec {
     if constexpr (std::is_integral_v<T>)
       return maximum(a, Vec(b));
     else
-      return b == b ? detail::max_or_second(Vec(b).raw, a.raw) : Vec(b).raw;
+      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::max_or_second(Vec(b).raw, a.raw);
   }
   template <class A>
   requires std::is_arithmetic_v<A>
@@ -152,7 +152,7 @@ struct Vec {
     if constexpr (std::is_integral_v<T>)
       return minimum(a, Vec(b));
     else
-      return b == b ? detail::min_or_second(Vec(b).raw, a.raw) : Vec(b).raw;
+      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::min_or_second(Vec(b).raw, a.raw);
   }
   friend Vec abs(Vec a) {
     if constexpr (std::is_unsigned_v<T>)
