@@ -157,12 +157,12 @@ Vec<T> quotient(Vec<T> a, Vec<T> b) {
 #endif
 }
 
-/// Of T's format: adding `shift` rounds to an integer, which then stands in the lowest bits.
+/// Of T's format: adding `shift` rounds to an integer n, and leaves n and the exponent's bias in the lowest
+/// bits.
 template <class T>
 struct Format {
   static constexpr int mantissa_bits = sizeof(T) == 4 ? 23 : 52;
-  static constexpr T shift = sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52);
-  static constexpr int64_t one = sizeof(T) == 4 ? 0x3f800000 : 0x3ff0000000000000;
+  static constexpr T shift = sizeof(T) == 4 ? T(0x1.8p23 + 127) : T(0x1.8p52 + 1023);
   // ln 2 in two parts, the first with zeros at its end: times n it is exact.
   static constexpr T ln2_high = sizeof(T) == 4 ? T(0x1.62e4p-1) : T(0x1.62e42feep-1),
                      ln2_low = sizeof(T) == 4 ? T(0x1.7f7d1cp-20) : T(0x1.a39ef35793c76p-33);
@@ -204,8 +204,7 @@ template <bool kExact, class T>
     r = fused<T>(n, -Format::ln2_low, fused<T>(n, -Format::ln2_high, u));
   else
     r = fused<T>(n, -0.6931471805599453, u);
-  const Vec<T> power((typename Vec<T>::Raw)(((Bits)shifted.raw << Format::mantissa_bits) +
-                                            typename Mask<T, kLanes<T>>::Lane(Format::one)));
+  const Vec<T> power((typename Vec<T>::Raw)((Bits)shifted.raw << Format::mantissa_bits));
   return {power, fused<T>(r * r, exp_rest(r), r)};
 }
 

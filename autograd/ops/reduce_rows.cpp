@@ -23,8 +23,8 @@ Tensors over_dims(const Tensors& x, const Attrs& attrs) {
 }
 template <std::tuple<Tensor, Tensor> (*f)(const Tensor&, int64_t, bool)>
 Tensors with_index(const Tensors& x, const Attrs& attrs) {
-  const auto [values, indices] = f(x[0], attrs.integer("dim"), attrs.flag("keepdim"));
-  return {values, indices};
+  const std::tuple<Tensor, Tensor> y = f(x[0], attrs.integer("dim"), attrs.flag("keepdim"));
+  return {std::get<0>(y), std::get<1>(y)};
 }
 template <Tensor (*f)(const Tensor&, int64_t, bool)>
 Tensors index_of(const Tensors& x, const Attrs& attrs) {
