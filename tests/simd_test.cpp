@@ -406,7 +406,7 @@ TEST_P(EachLevel, ConventionsAtKinks) {
   EXPECT_EQ(d(Maximum{}, 0, {3, 4}), 0);
   EXPECT_EQ(d(Minimum{}, 0, {3, 4}), 1);
   EXPECT_EQ(d(Minimum{}, 1, {3, 3}), 0.5f);
-  for (auto x : {std::vector<float>{nan, 1}, {1, nan}, {nan, nan}}) {
+  for (const auto& x : {std::vector<float>{nan, 1}, {1, nan}, {nan, nan}}) {
     EXPECT_TRUE(std::isnan(f(Maximum{}, x)));
     EXPECT_TRUE(std::isnan(f(Minimum{}, x)));
   }
