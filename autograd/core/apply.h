@@ -11,9 +11,8 @@
 ///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded
 ///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted
 ///   vjp(int i, b)           the same for an op on a list of inputs
-///   together(b)             if it has it: gives all gradients that are wanted and returns true, or gives
-///   none and
-///                           returns false; not called where they must be differentiable
+///   together(b)             optional: gives all gradients that are wanted and returns true, or gives none
+///                           and returns false; not called where they must be differentiable
 ///   needs[i]                what the gradient of input i reads (in(k), out(k)); reading anything else throws
 ///   differentiable          how many of the results have a gradient (default 1)
 ///   of(layout)              instead of value(): a view's layout

@@ -47,32 +47,24 @@ constexpr T saturate(A a) {
 
 namespace detail {
 
-/// a > b ? a : b and a < b ? a : b. g++ does not make them the one instruction that they are.
-template <class Raw>
-Raw max_or_second(Raw a, Raw b) {
+/// a > b ? a : b, or a < b ? a : b. g++ does not make them the one instruction that they are.
+template <bool kMax, class Raw>
+Raw extreme_or_second(Raw a, Raw b) {
+  [[maybe_unused]] constexpr bool f32 = sizeof(a[0]) == 4;
 #if GRADUS_VECTOR_BYTES == 64
-  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 4)
-    return (Raw)_mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b);
-  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 8)
-    return (Raw)_mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b);
+  if constexpr (sizeof(Raw) == 64 && f32)
+    return (Raw)(kMax ? _mm512_maskz_max_ps(0xffff, (__m512)a, (__m512)b)
+                      : _mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b));
+  else if constexpr (sizeof(Raw) == 64)
+    return (Raw)(kMax ? _mm512_maskz_max_pd(0xff, (__m512d)a, (__m512d)b)
+                      : _mm512_maskz_min_pd(0xff, (__m512d)a, (__m512d)b));
 #elif GRADUS_VECTOR_BYTES == 32
-  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 4) return (Raw)_mm256_max_ps((__m256)a, (__m256)b);
-  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 8) return (Raw)_mm256_max_pd((__m256d)a, (__m256d)b);
+  if constexpr (sizeof(Raw) == 32 && f32)
+    return (Raw)(kMax ? _mm256_max_ps((__m256)a, (__m256)b) : _mm256_min_ps((__m256)a, (__m256)b));
+  else if constexpr (sizeof(Raw) == 32)
+    return (Raw)(kMax ? _mm256_max_pd((__m256d)a, (__m256d)b) : _mm256_min_pd((__m256d)a, (__m256d)b));
 #endif
-  return a > b ? a : b;
-}
-template <class Raw>
-Raw min_or_second(Raw a, Raw b) {
-#if GRADUS_VECTOR_BYTES == 64
-  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 4)
-    return (Raw)_mm512_maskz_min_ps(0xffff, (__m512)a, (__m512)b);
-  if constexpr (sizeof(Raw) == 64 && sizeof(a[0]) == 8)
-    return (Raw)_mm512_maskz_min_pd(0xff, (__m512d)a, (__m512d)b);
-#elif GRADUS_VECTOR_BYTES == 32
-  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 4) return (Raw)_mm256_min_ps((__m256)a, (__m256)b);
-  if constexpr (sizeof(Raw) == 32 && sizeof(a[0]) == 8) return (Raw)_mm256_min_pd((__m256d)a, (__m256d)b);
-#endif
-  return a < b ? a : b;
+  return (kMax ? a > b : a < b) ? a : b;
 }
 
 }  // namespace detail
@@ -144,7 +136,7 @@ struct Vec {
     if constexpr (std::is_integral_v<T>)
       return maximum(a, Vec(b));
     else
-      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::max_or_second(Vec(b).raw, a.raw);
+      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::extreme_or_second<true>(Vec(b).raw, a.raw);
   }
   template <class A>
   requires std::is_arithmetic_v<A>
@@ -152,7 +144,7 @@ struct Vec {
     if constexpr (std::is_integral_v<T>)
       return minimum(a, Vec(b));
     else
-      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::min_or_second(Vec(b).raw, a.raw);
+      return __builtin_isnan(double(b)) ? Vec(b).raw : detail::extreme_or_second<false>(Vec(b).raw, a.raw);
   }
   friend Vec abs(Vec a) {
     if constexpr (std::is_unsigned_v<T>)
