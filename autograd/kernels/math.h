@@ -138,24 +138,22 @@ Vec<T> fused(Vec<T> a, Vec<T> b, Vec<T> c) {
 #endif
 }
 
-/// a / b for normal b: dividing 16 floats or 8 doubles takes as long as 16 other instructions.
+/// a / b for normal b.
+#if GRADUS_VECTOR_BYTES == 64
+/// Dividing 8 doubles takes as long as 16 other instructions. Newton's steps double the bits, from 14: first
+/// in the inverse, then in the quotient.
+inline Vec<double> quotient(Vec<double> a, Vec<double> b) {
+  Vec<double> inverse = (F64)_mm512_maskz_rcp14_pd(0xff, (__m512d)b.raw);
+  inverse = fused<double>(inverse, fused<double>(-b, inverse, 1), inverse);
+  const Vec<double> y = a * inverse;
+  return fused<double>(inverse, fused<double>(-b, y, a), y);
+}
+#else
 template <class T>
 Vec<T> quotient(Vec<T> a, Vec<T> b) {
-#if GRADUS_VECTOR_BYTES == 64
-  // Newton's steps double the bits: from 14 to 28, for double first in the inverse, then in the quotient.
-  Vec<T> inverse;
-  if constexpr (sizeof(T) == 4) {
-    inverse = (F32)_mm512_maskz_rcp14_ps(0xffff, (__m512)b.raw);
-  } else {
-    inverse = (F64)_mm512_maskz_rcp14_pd(0xff, (__m512d)b.raw);
-    inverse = fused<T>(inverse, fused<T>(-b, inverse, 1), inverse);
-  }
-  const Vec<T> y = a * inverse;
-  return fused<T>(inverse, fused<T>(-b, y, a), y);
-#else
   return a / b;
-#endif
 }
+#endif
 
 /// Of T's format: adding `shift` rounds to an integer n, and leaves n and the exponent's bias in the lowest
 /// bits.
@@ -261,8 +259,73 @@ template <class T>
   const auto [power, rest] = detail::exponential<false, T>(half + half);
   const Vec<T> e = detail::fused<T>(rest, power, power - 1);
   const Bits sign = (Bits)x.raw & (Bits)(-typename Vec<T>::Raw{});
-  return (typename Vec<T>::Raw)((Bits)detail::quotient<T>(e, e + 2).raw | sign);
+  return (typename Vec<T>::Raw)((Bits)detail::quotient(e, e + 2).raw | sign);
 }
+
+#if GRADUS_VECTOR_BYTES == 64
+namespace detail {
+
+/// For |x| in each of 32 intervals, a quarter of an octave each: tanh |x| = Σ terms[n] (|x| - middle)^n.
+struct TanhTable {
+  float middle[32], terms[6][32];
+};
+/// From y' = 1 - y² alone: its power series at the middle of an interval gives y at the next one's.
+constexpr TanhTable tanh_table() {
+  constexpr int kOrder = 24;
+  TanhTable table{};
+  double a[kOrder] = {}, at = 0;
+  for (int i = 0; i < 32; i++) {
+    // The first interval begins at 0, the others at 2^-4 (1 + 1/4), 2^-4 (1 + 2/4) … 2^3 (1 + 3/4).
+    const double width = (1 << i / 4) / 64.0, half = i == 0 ? 5 * width : width / 2,
+                 middle = i == 0 ? 0 : (4 + i % 4) * width + half;
+    double y = 0;
+    for (int n = kOrder - 1; n >= 0; n--) y = y * (middle - at) + a[n];
+    at = middle;
+    a[0] = y;
+    for (int n = 0; n + 1 < kOrder; n++) {
+      double square = 0;
+      for (int k = 0; k <= n; k++) square += a[k] * a[n - k];
+      a[n + 1] = ((n == 0) - square) / (n + 1);
+    }
+    // Economized: what is cut off is a multiple of Chebyshev's polynomial, the smallest over the interval.
+    double b[kOrder] = {}, power = 1;
+    for (int n = 0; n < kOrder; n++, power *= half) b[n] = a[n] * power;
+    for (int n = kOrder - 1; n > 5; n--) {
+      double c = b[n];
+      for (int k = n; k >= 2; k -= 2) {
+        c *= -double(k * (k - 1)) / (n * n - (k - 2) * (k - 2));
+        b[k - 2] -= c;
+      }
+    }
+    // The place that the lowest bits of the exponent and the highest two of the mantissa name.
+    const int place = (i + 12) % 32;
+    table.middle[place] = float(middle);
+    power = 1;
+    for (int n = 0; n <= 5; n++, power *= half) table.terms[n][place] = float(b[n] / power);
+  }
+  return table;
+}
+inline constexpr TanhTable kTanhTable = tanh_table();
+
+}  // namespace detail
+
+/// Of floats within 2 ULP, by the polynomial of |x|'s interval.
+[[gnu::always_inline]] inline Vec<float> tanh(Vec<float> x) {
+  using Bits = Mask<float, 16>::Raw;
+  const Vec<float> size = minimum(abs(x), 10);
+  const Bits place = (Bits)maximum(size, 1 / 16.f).raw >> 21;
+  const auto pick = [&](const float(&row)[32]) -> Vec<float> {
+    return (detail::F32)_mm512_permutex2var_ps(_mm512_loadu_ps(row), (__m512i)place,
+                                               _mm512_loadu_ps(row + 16));
+  };
+  const detail::TanhTable& table = detail::kTanhTable;
+  const Vec<float> t = size - pick(table.middle);
+  Vec<float> y = pick(table.terms[5]);
+  for (int n = 4; n >= 0; n--) y = detail::fused<float>(y, t, pick(table.terms[n]));
+  const Bits sign = (Bits)x.raw & (Bits)(-Vec<float>::Raw{});
+  return (detail::F32)((Bits)y.raw | sign);
+}
+#endif
 
 namespace detail {
 /// e^-x is neither denormal nor infinite for |x| up to here.
