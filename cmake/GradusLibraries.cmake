@@ -24,6 +24,8 @@ function(gradus_kernels)
   file(GLOB products CONFIGURE_DEPENDS ${kernels}/gemm*.cpp)
   set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS
                -O3 $<$<CXX_COMPILER_ID:GNU>:-ftree-loop-distribute-patterns>)
+  set_property(SOURCE ${levels} APPEND PROPERTY COMPILE_OPTIONS
+               $<$<CXX_COMPILER_ID:GNU>:-ftree-slp-vectorize>)
   set_property(SOURCE ${products} APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)
 
   set(flags_v3 -march=x86-64-v3)

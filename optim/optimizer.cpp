@@ -43,6 +43,14 @@ static Tensor zeros_of(const Tensor& x) {
 }
 
 void detail::Training::run(std::span<const Moving> those) {
+  // A loop is made where it stays: to copy what was just written word by word would wait some ten cycles.
+  struct Made {
+    Training& training;
+    const Tensor& x;
+    const std::byte* g;
+    const State& state;
+    operator ElementLoop() const { return training.update(x, g, state); }
+  };
   for (const Moving& m : those)
     if (states[m.index].step == 0)
       for (size_t k = 0; k < kept.size(); k++) states[m.index].tensors[k] = zeros_of(parameters[m.index]);
@@ -51,7 +59,7 @@ void detail::Training::run(std::span<const Moving> those) {
     const Tensor& x = parameters[m.index];
     State& state = states[m.index];
     state.step++;
-    loops.push_back(update(x, m.gradient, state));
+    loops.emplace_back(Made{*this, x, m.gradient, state});
     x.storage().bump();
   }
   run_together(loops);

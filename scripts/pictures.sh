@@ -16,5 +16,5 @@ cp "$work/planar.svg" docs/planar.svg
 for picture in planar_curves planar_activations chain_rule; do
   cp "$work/$picture.svg" docs/images/$picture.svg
 done
-cp "$work/backward_3.svg" docs/images/planar_backward.svg
+cp "$work/backward_2.svg" docs/images/planar_backward.svg
 du -bc docs/planar.svg docs/images/*.svg

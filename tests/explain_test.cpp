@@ -109,16 +109,16 @@ std::vector<std::string> ops(const Explanation& e) {
 TEST(Explain, GoesBackFromTheResultToTheLeaves) {
   const Network n;
   const Explanation e = explain(n.cost, n.names());
-  EXPECT_THAT(ops(e), ElementsAre("mean", "bce_loss", "sigmoid", "add", "matmul", "tanh", "add", "matmul",
-                                  "leaf", "leaf", "leaf", "leaf"));
+  EXPECT_THAT(ops(e), ElementsAre("bce_loss", "sigmoid", "add", "matmul", "tanh", "add", "matmul", "leaf",
+                                  "leaf", "leaf", "leaf"));
   EXPECT_EQ(e.steps[0].name, "cost");
-  EXPECT_EQ(e.steps[0].formula, "y = Σ x / n");
-  EXPECT_THAT(e.steps[0].derivatives, ElementsAre("dx = g / n, repeated over the dims that were summed"));
-  EXPECT_THAT(e.steps[5].derivatives, ElementsAre("dx = g (1 - y) (1 + y)"));
-  EXPECT_THAT(e.steps[4].derivatives, ElementsAre("da = g bᵀ", "db = aᵀ g"));
-  EXPECT_EQ(e.steps[4].inputs[1].step, 5u);
-  EXPECT_EQ(e.steps[1].inputs[1].step, std::nullopt);  // the labels want no gradient
-  EXPECT_EQ(e.steps[7].inputs[1].value.shape, (Shape{2, 5}));
+  EXPECT_EQ(e.steps[0].formula, "y = Σ ((b - 1) max(log1p(-a), -100) - b max(log(a), -100)) / n");
+  EXPECT_EQ(e.steps[0].derivatives[0], "da = (g / n) (a - b) / max(a (1 - a), 1e-12)");
+  EXPECT_THAT(e.steps[4].derivatives, ElementsAre("dx = g (1 - y) (1 + y)"));
+  EXPECT_THAT(e.steps[3].derivatives, ElementsAre("da = g bᵀ", "db = aᵀ g"));
+  EXPECT_EQ(e.steps[3].inputs[1].step, 4u);
+  EXPECT_EQ(e.steps[0].inputs[1].step, std::nullopt);  // the labels want no gradient
+  EXPECT_EQ(e.steps[6].inputs[1].value.shape, (Shape{2, 5}));
 }
 
 TEST(Explain, GradientsAreThoseOfBackwardWhichItDoesNotDisturb) {
@@ -165,17 +165,17 @@ TEST(Explain, ValuesAreShownWhereTheyAreKept) {
   };
   const Network sparing;
   const Explanation some = explain(sparing.cost);
-  EXPECT_FALSE(some.steps[6].results[0].value.known);  // tanh reads its result, nobody its argument
-  EXPECT_EQ(some.steps[6].results[0].value.str(), "not kept");
+  EXPECT_FALSE(some.steps[5].results[0].value.known);  // tanh reads its result, nobody its argument
+  EXPECT_EQ(some.steps[5].results[0].value.str(), "not kept");
   const KeepValues keep;
   const Network all;
-  EXPECT_EQ(known(explain(all.cost)), 12);
-  EXPECT_EQ(explain(all.cost).steps[6].results[0].value.max, max(matmul(all.w1, all.x) + all.b1).item());
+  EXPECT_EQ(known(explain(all.cost)), 11);
+  EXPECT_EQ(explain(all.cost).steps[5].results[0].value.max, max(matmul(all.w1, all.x) + all.b1).item());
 }
 
 TEST(Explain, SaysWhatHappensToAGradientOnItsWay) {
   const Network n;
-  const BackwardStep add = explain(n.cost, n.names()).steps[6];
+  const BackwardStep add = explain(n.cost, n.names()).steps[5];
   EXPECT_EQ(add.inputs[0].note, "");
   EXPECT_EQ(add.inputs[1].note, "summed from [4, 5] to [4, 1]: the input was broadcast");
 
@@ -203,9 +203,9 @@ TEST(Explain, PrintsAFewLinesForEachStep) {
   std::ostringstream stream;
   stream << e;
   EXPECT_EQ(stream.str(), text);
-  EXPECT_THAT(text, HasSubstr("   5   A1 = tanh(step 6)      y = tanh(x)\n"));
+  EXPECT_THAT(text, HasSubstr("   4   A1 = tanh(step 5)      y = tanh(x)\n"));
   EXPECT_THAT(text, HasSubstr("       dx = g (1 - y) (1 + y)\n"));
-  EXPECT_THAT(text, HasSubstr("   4   matmul(W2, A1)      y = a b\n"));
+  EXPECT_THAT(text, HasSubstr("   3   matmul(W2, A1)      y = a b\n"));
   EXPECT_THAT(text, HasSubstr("summed from [4, 5] to [4, 1]: the input was broadcast"));
   EXPECT_THAT(text, testing::Not(HasSubstr("db = g (max(")));  // the labels' gradient is not wanted
 }

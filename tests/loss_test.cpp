@@ -163,6 +163,51 @@ TEST(FusedLosses, BitEqualForAnyNumberOfThreads) {
   set_num_threads(threads);
 }
 
+TEST(FusedLosses, AreTheMeanOrTheSumOfTheirElements) {
+  using Loss = Tensor (*)(const Tensor& x, const Tensor& target, Reduction);
+  const Loss losses[] = {
+      [](const Tensor& x, const Tensor& t, Reduction r) { return mse_loss(x, t, r); },
+      [](const Tensor& x, const Tensor& t, Reduction r) { return binary_cross_entropy(x, t, {}, r); },
+      [](const Tensor& x, const Tensor& t, Reduction r) {
+        return binary_cross_entropy_with_logits(x, t, {}, {}, r);
+      },
+      [](const Tensor& x, const Tensor& t, Reduction r) {
+        return binary_cross_entropy_with_logits(x, t, {}, full(x.shape(), 2, x.dtype()), r);
+      }};
+  // The gradients, and those of a function of them.
+  const auto gradients = [](const Tensor& y, const Tensor& x, const Tensor& target) {
+    const Tensors plain = grad({y}, {x, target}, {}, {.retain_graph = true}),
+                  g = grad({y}, {x, target}, {}, {.create_graph = true}),
+                  second =
+                      grad({square(g[0]).sum() + (g[1] * x).sum()}, {x, target}, {}, {.allow_unused = true});
+    return Tensors{plain[0], plain[1], g[0], g[1], second[0], second[1]};
+  };
+  manual_seed(3);
+  for (const Dtype dtype : {kFloat32, kFloat64})
+    for (const Shape& shape : {Shape{}, Shape{1}, Shape{400, 1}, Shape{70, 300}, Shape{0, 3}})
+      for (size_t k = 0; k < std::size(losses); k++)
+        for (const Reduction reduction : {Reduction::Mean, Reduction::Sum}) {
+          const bool mean = reduction == Reduction::Mean;
+          const std::string what = fmt::format("loss {}, {} {}, {}", k, dtype, shape, mean ? "mean" : "sum");
+          // A matrix lies column by column.
+          const auto random = [&] {
+            Tensor x = rand(shape, dtype);
+            if (x.dim() == 2) x = x.t().clone().t();
+            return x.requires_grad_();
+          };
+          const Tensor x = random(), target = random();
+          const Tensor each = losses[k](x, target, Reduction::None), fused = losses[k](x, target, reduction),
+                       composed = mean ? each.mean() : each.sum();
+          EXPECT_NE(fused.op_name(), x.numel() ? composed.op_name() : "") << what;
+          expect_close(fused, composed, what);
+          const Tensors a = gradients(fused, x, target), b = gradients(composed, x, target);
+          for (size_t i = 0; i < a.size(); i++) {
+            ASSERT_EQ(a[i].defined(), b[i].defined()) << what << ", gradient " << i;
+            if (a[i].defined()) expect_close(a[i], b[i], what + ", gradient " + std::to_string(i));
+          }
+        }
+}
+
 TEST(BinaryCrossEntropy, FindsTheProbabilityThatIsNone) {
   for (const Dtype dtype : {kFloat32, kFloat64})
     for (const int64_t n : {1, 3, 17, 130, 200'000})

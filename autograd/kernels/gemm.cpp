@@ -59,23 +59,46 @@ void* scratch() {
 /// How a product is computed. It depends on the sizes and strides alone, never on the number of threads.
 template <class T>
 struct Plan {
-  Product<T> product;
   void (*run)(const Product<T>& p, void* scratch);
   int64_t unit;  // rows or columns that a part should have a multiple of
+  bool turned;   // the transpose is computed
 };
 template <class T>
 Plan<T> plan(const Product<T>& p) {
   const GemmPaths<T>& path = paths<T>();
   if (p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1))
-    return {p, path.tall, 64};
+    return {path.tall, 64, false};
   // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
   if (p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= kDotSize || p.m < 8))
-    return {p.m < p.n ? p.turned() : p, path.dot, 5};
+    return {path.dot, 5, p.m < p.n};
   // An a that is contiguous along k is read where it lies, a b is copied.
-  const Product<T> q = p.b.row == 1 && p.b.col != 1 && (p.m < p.n || p.a.row == 1) ? p.turned() : p;
+  const bool turned = p.b.row == 1 && p.b.col != 1 && (p.m < p.n || p.a.row == 1);
+  const Product<T> q = turned ? p.turned() : p;
   const bool wide =
       path.least_wide <= q.m && q.m <= path.most_wide && q.m < q.n && q.b.col == 1 && q.c.col == 1;
-  return {q, wide ? path.wide : path.panel, 32};
+  return {wide ? path.wide : path.panel, 32, turned};
+}
+
+template <class T>
+void run(const Plan<T>& chosen, const Product<T>& whole) {
+  const int64_t multiplications = whole.m * whole.n * whole.k;
+  if (multiplications < 2 * kGrain || num_threads() == 1) return chosen.run(whole, scratch());
+
+  // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
+  // There are few, since each reads the other operand again.
+  const bool by_rows = whole.m >= whole.n;
+  const int64_t size = by_rows ? whole.m : whole.n, unit = chosen.unit, units = (size + unit - 1) / unit;
+  const int64_t parts = std::min({units, multiplications / kGrain, int64_t{2} * num_threads()});
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = units * begin / parts * unit, last = std::min(units * end / parts * unit, size);
+    Product<T> piece = whole;
+    (by_rows ? piece.m : piece.n) = last - first;
+    Strided<const T>& read = by_rows ? piece.a : piece.b;
+    read.data += first * (by_rows ? read.row : read.col);
+    if (piece.bias.data) piece.bias.data += first * (by_rows ? piece.bias.row : piece.bias.col);
+    piece.c.data += first * (by_rows ? piece.c.row : piece.c.col);
+    chosen.run(piece, scratch());
+  });
 }
 
 /// Computes p, and sums[i] = Σ a[i, k] where not null.
@@ -95,25 +118,10 @@ void multiply(const Product<T>& p, T* sums) {
     return;
   }
   const Plan<T> chosen = plan(p);
-  const Product<T>& whole = chosen.product;
-  const int64_t multiplications = p.m * p.n * p.k;
-  if (multiplications < 2 * kGrain || num_threads() == 1) return chosen.run(whole, scratch());
-
-  // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
-  // There are few, since each reads the other operand again.
-  const bool by_rows = whole.m >= whole.n;
-  const int64_t size = by_rows ? whole.m : whole.n, unit = chosen.unit, units = (size + unit - 1) / unit;
-  const int64_t parts = std::min({units, multiplications / kGrain, int64_t{2} * num_threads()});
-  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    const int64_t first = units * begin / parts * unit, last = std::min(units * end / parts * unit, size);
-    Product<T> piece = whole;
-    (by_rows ? piece.m : piece.n) = last - first;
-    Strided<const T>& read = by_rows ? piece.a : piece.b;
-    read.data += first * (by_rows ? read.row : read.col);
-    if (piece.bias.data) piece.bias.data += first * (by_rows ? piece.bias.row : piece.bias.col);
-    piece.c.data += first * (by_rows ? piece.c.row : piece.c.col);
-    chosen.run(piece, scratch());
-  });
+  if (chosen.turned)
+    run(chosen, p.turned());
+  else
+    run(chosen, p);
 }
 
 void multiply(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,

@@ -70,12 +70,14 @@ void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, 
   const int64_t rows = lx.numel() / std::max<int64_t>(cols, 1);
   if ((cols > 1 || dims == (1u << lx.rank()) - 1) && cols <= kFoldColumns && rows * cols < 2 * kGrain &&
       lx.contiguous()) {
+    if (cols <= 1) {
+      fold.row(&start, x + lx.offset, rows);
+      *y = static_cast<Out>(start);
+      return;
+    }
     Acc acc[kFoldColumns];
     for (int64_t j = 0; j < cols; j++) acc[j] = start;
-    if (cols > 1)
-      fold.columns(acc, x + lx.offset, rows, cols, cols);
-    else
-      fold.row(acc, x + lx.offset, rows);
+    fold.columns(acc, x + lx.offset, rows, cols, cols);
     for (int64_t j = 0; j < cols; j++) y[j] = static_cast<Out>(acc[j]);
     return;
   }
@@ -235,20 +237,6 @@ void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx,
         line[i * sy] = static_cast<T>(sum);
       }
     });
-  });
-}
-
-bool in_unit_interval(Dtype dtype, const void* x, const Layout& lx) {
-  return dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
-    T outside = 0;
-    if constexpr (!std::is_same_v<T, bool>) {
-      const Fold<T, T>& fold = rows_of<T>().unit;
-      if (lx.contiguous() && lx.numel() < 2 * kGrain)
-        fold.row(&outside, static_cast<const T*>(x) + lx.offset, lx.numel());
-      else
-        reduce(fold, fold, T(0), &outside, static_cast<const T*>(x), lx, (1u << lx.rank()) - 1);
-    }
-    return outside == 0;
   });
 }
 

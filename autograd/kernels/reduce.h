@@ -20,9 +20,6 @@ void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const 
 /// dtype; integers wrap.
 void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx, int dim);
 
-/// Whether every element lies in [0, 1].
-bool in_unit_interval(Dtype dtype, const void* x, const Layout& lx);
-
 /// y = exp(x - m) / Σ exp(x - m), m = max x, along `dim`; with `log`, y = (x - m) - log Σ exp(x - m).
 /// y is contiguous of x's shape; floating dtypes only. A row of nothing but -inf is NaN.
 void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim);

@@ -51,20 +51,6 @@ struct Min {
   }
 };
 
-/// 0 while everything lies in [0, 1], then 2.
-struct Unit {
-  template <class T>
-  static constexpr T start = 0;
-  template <class T, int N>
-  static Vec<T, N> fold(Vec<T, N> a, Vec<T, N> b) {
-    return where((b >= 0) & (b <= 1), a, 2);
-  }
-  template <class T>
-  static T fold(T a, T b) {
-    return b >= 0 && b <= 1 ? a : T(2);
-  }
-};
-
 /// One vector of Acc, converted from as many T.
 template <class Acc, class T>
 Vec<Acc> load_as(const T* p) {
@@ -84,7 +70,8 @@ void fold_row(Acc* acc, const T* x, int64_t n) {
   if (n >= N) {
     // Independent chains hide the latency of the operation.
     Vec<Acc> chain[kChains];
-    for (auto& c : chain) c = Op::template start<Acc>;
+    // Unrolled, lest it become a call of memset.
+    _Pragma("GCC unroll 8") for (auto& c : chain) c = Op::template start<Acc>;
     for (; n >= kChains * N; n -= kChains * N, x += kChains * N)
       for (int c = 0; c < kChains; c++) chain[c] = Op::fold(chain[c], load_as<Acc>(x + c * N));
     for (; n >= N; n -= N, x += N) chain[0] = Op::fold(chain[0], load_as<Acc>(x));
@@ -302,8 +289,7 @@ constexpr Fold<T, Acc> kFold = {fold_row<Op, T, Acc>, fold_columns<Op, T, Acc>};
 
 template <class T>
 constexpr kernels::ReduceRows<T> rows_of() {
-  kernels::ReduceRows<T> r{
-      kFold<Sum, T, kernels::SumOf<T>>, kFold<Max, T, T>, kFold<Min, T, T>, kFold<Unit, T, T>, {}};
+  kernels::ReduceRows<T> r{kFold<Sum, T, kernels::SumOf<T>>, kFold<Max, T, T>, kFold<Min, T, T>, {}};
   if constexpr (std::is_floating_point_v<T>)
     r.softmax = {softmax_row<T>, softmax_columns<T>,     softmax_gradient<T>, softmax_gradient_columns<T>,
                  log_sum_exp<T>, log_sum_exp_columns<T>, scaled_softmax<T>,   scaled_softmax_columns<T>};

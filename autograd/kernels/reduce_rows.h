@@ -46,7 +46,6 @@ template <class T>
 struct ReduceRows {
   Fold<T, SumOf<T>> sum;
   Fold<T, T> max, min;
-  Fold<T, T> unit;         // 0 while everything lies in [0, 1], then 2
   SoftmaxRows<T> softmax;  // null for integers
 };
 

@@ -9,6 +9,8 @@
 #include <gradus/autograd/ops/pointwise.h>
 #include <gradus/autograd/ops/reduce.h>
 
+#include <cmath>
+
 namespace gradus {
 namespace {
 
@@ -21,19 +23,66 @@ Tensor reduced(const Tensor& losses, Reduction reduction) {
   return losses;
 }
 
+/// The mean or the sum of a formula over all elements.
+template <class F>
+struct Reduced {
+  static constexpr auto name = F::name;
+  static constexpr auto needs = Pointwise<F>::needs;
+  Pointwise<F> each;
+  int64_t n;  // what the sum is divided by, 0 for the sum itself
+
+  std::string formula() const {
+    return [&]<int... K>(std::integer_sequence<int, K...>) {
+      const Symbol x[] = {detail::operand_name(K, sizeof...(K))...}, y = "y";
+      Symbol sum = Symbol("Σ") * each.f.value(x[K]...), g = "g";
+      if (n) sum = sum / "n", g = g / "n";
+      std::string text = "y = " + sum.text();
+      ((text += detail::gradient_text(x[K], each.f.vjp(In<K>{}, x[K]..., y, g))), ...);
+      return text;
+    }
+    (std::make_integer_sequence<int, arity<F>>{});
+  }
+  template <class... X>
+  Tensor value(const X&... x) const {
+    return reduced(each.value(x...), n ? Reduction::Mean : Reduction::Sum);
+  }
+  template <int I>
+  requires(I < arity<F>) Tensor vjp(In<I> i, const Back& b)
+  const { return each.vjp(i, b, n ? b.g() / n : b.g()); }
+};
+
+/// f of each element, or the mean or the sum of that: one op where the operands are alike.
+template <class F, class... X>
+Tensor loss(const F& f, Reduction reduction, const Tensor& x, const X&... rest) {
+  const bool alike =
+      is_floating(x.dtype()) && (... && (rest.dtype() == x.dtype() && rest.shape() == x.shape()));
+  const int64_t n = x.numel();
+  if (reduction == Reduction::None || !alike || n == 0) return reduced(pointwise(f, x, rest...), reduction);
+  return apply(Reduced<F>{{f}, reduction == Reduction::Mean ? n : 0}, x, rest...);
+}
+
 void check_target(const char* op, const Tensor& x, const Tensor& target) {
   if (!(x.shape() == target.shape()))
     fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
 }
 
 void check_probabilities(Dtype dtype, const std::byte* p, const Layout& layout) {
-  if (kernels::in_unit_interval(dtype, p, layout)) return;
+  if (layout.numel() == 0) return;
   dispatch(dtype, [&]<class T>(T) {
     T low, high;
     const uint32_t all = (1u << layout.rank()) - 1;
     kernels::extreme(false, dtype, &low, p, layout, all);
     kernels::extreme(true, dtype, &high, p, layout, all);
-    fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+    if (!(low >= T(0) && high <= T(1)))
+      fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+  });
+}
+
+/// The same where the mean or the sum of their losses is known: a logarithm of a negative number made it NaN.
+void check_probabilities_of(Dtype of_loss, const std::byte* loss, Dtype dtype, const std::byte* p,
+                            const Layout& layout) {
+  dispatch_floating(of_loss, [&]<class T>(T) {
+    if (std::isnan(*reinterpret_cast<const T*>(loss))) check_probabilities(dtype, p, layout);
   });
 }
 
@@ -153,23 +202,30 @@ struct CrossEntropy {
 }  // namespace
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
-  return reduced(pointwise(formulas::Mse{}, x, target), reduction);
+  return loss(formulas::Mse{}, reduction, x, target);
 }
 
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight,
                             Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
-  launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
-  const Tensor losses = pointwise(formulas::Bce{}, p, target);
-  return reduced(weight.defined() ? losses * weight : losses, reduction);
+  if (reduction == Reduction::None)
+    launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
+  const Tensor losses = loss(formulas::Bce{}, weight.defined() ? Reduction::None : reduction, p, target);
+  const Tensor y = weight.defined() ? reduced(losses * weight, reduction) : losses;
+  if (reduction != Reduction::None)
+    launch({&y.storage(), &p.storage()}, check_probabilities_of, y.dtype(), y.raw(), p.dtype(),
+           p.storage().data(), p.layout());
+  return y;
 }
 
 Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, const Tensor& weight,
                                         const Tensor& pos_weight, Reduction reduction) {
   check_target("binary_cross_entropy_with_logits", z, target);
-  const Tensor losses = pos_weight.defined() ? pointwise(formulas::BceWithPosWeight{}, z, target, pos_weight)
-                                             : pointwise(formulas::BceWithLogits{}, z, target);
-  return reduced(weight.defined() ? losses * weight : losses, reduction);
+  const Reduction at_once = weight.defined() ? Reduction::None : reduction;
+  const Tensor losses = pos_weight.defined()
+                            ? loss(formulas::BceWithPosWeight{}, at_once, z, target, pos_weight)
+                            : loss(formulas::BceWithLogits{}, at_once, z, target);
+  return weight.defined() ? reduced(losses * weight, reduction) : losses;
 }
 
 Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction,

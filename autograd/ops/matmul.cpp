@@ -135,21 +135,21 @@ Tensor dot(const Tensor& a, const Tensor& b) {
 
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b) {
   const Dtype d = common_dtype("linear", x, w);
-  if (w.dim() != 2) fail<ShapeError>("linear: the weight must be [out, in], not {}", w.shape());
-  if (x.dim() == 0 || x.size(-1) != w.size(1))
-    fail<ShapeError>("linear: x {} does not end in the {} features that the weight {} takes", x.shape(),
-                     w.size(1), w.shape());
-  if (b.defined() && (b.dim() != 1 || b.size(0) != w.size(0)))
-    fail<ShapeError>("linear: the bias {} does not fit the weight {}: [{}] is expected", b.shape(), w.shape(),
-                     w.size(0));
+  const Shape &sx = x.shape(), &sw = w.shape();
+  if (sw.rank() != 2) fail<ShapeError>("linear: the weight must be [out, in], not {}", sw);
+  if (sx.rank() == 0 || sx[sx.rank() - 1] != sw[1])
+    fail<ShapeError>("linear: x {} does not end in the {} features that the weight {} takes", sx, sw[1], sw);
+  if (b.defined() && (b.dim() != 1 || b.shape()[0] != sw[0]))
+    fail<ShapeError>("linear: the bias {} does not fit the weight {}: [{}] is expected", b.shape(), sw,
+                     sw[0]);
   const Tensor bias = b.defined() ? b.to(d) : b;
-  if (x.dim() == 2 && x.dtype() == w.dtype()) return apply(Linear{}, x, w, bias);
-  if (x.dim() == 2) return apply(Linear{}, x.to(d), w.to(d), bias);
-  Shape shape = x.shape();
-  shape[shape.rank() - 1] = w.size(0);
+  if (sx.rank() == 2 && x.dtype() == w.dtype()) return apply(Linear{}, x, w, bias);
+  if (sx.rank() == 2) return apply(Linear{}, x.to(d), w.to(d), bias);
+  Shape shape = sx;
+  shape[shape.rank() - 1] = sw[0];
   int64_t rows = 1;
-  for (int i = 0; i + 1 < x.shape().rank(); i++) rows *= x.shape()[i];
-  return apply(Linear{}, x.to(d).reshape({rows, x.size(-1)}), w.to(d), bias).reshape(shape);
+  for (int i = 0; i + 1 < sx.rank(); i++) rows *= sx[i];
+  return apply(Linear{}, x.to(d).reshape({rows, sw[1]}), w.to(d), bias).reshape(shape);
 }
 
 Tensor Tensor::matmul(const Tensor& other) const { return gradus::matmul(*this, other); }

@@ -143,10 +143,19 @@ Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, cons
 template <int K>
 [[gnu::noinline]] Tensor run_broadcast(const Kernel& kernel, const void* op, Dtype dtype,
                                        const Tensor* const* x) {
-  Shape shape;  // of a 0-d tensor, which broadcasts to all
-  for (int k = 0; k < K; k++)
-    if (x[k]) shape = broadcast(kernel.op, shape, x[k]->shape());
-  Tensor y = make_empty(shape, dtype);
+  const Shape none;  // of a 0-d tensor, which broadcasts to all
+  const Shape* shape = &none;
+  Shape made;
+  for (int k = 0; k < K; k++) {
+    if (!x[k] || x[k]->dim() == 0 || x[k]->shape() == *shape) continue;
+    if (shape->rank() == 0) {
+      shape = &x[k]->shape();
+    } else {
+      made = broadcast(kernel.op, *shape, x[k]->shape());
+      shape = &made;
+    }
+  }
+  Tensor y = make_empty(*shape, dtype);
   run_rows_into<K>(kernel, op, y, x);
   return y;
 }

@@ -81,16 +81,20 @@ struct Pointwise {
   }
   template <int I>
   requires(I < N) Tensor vjp(In<I> i, const Back& b)
+  const { return vjp(i, b, b.g()); }
+  /// The same for g in place of b.g().
+  template <int I>
+  requires(I < N) Tensor vjp(In<I> i, const Back& b, const Tensor& g)
   const {
     if constexpr (passes_gradient<F, I>) {
-      return b.g();
+      return g;
     } else if constexpr (zero_gradient<F, I>) {
-      return zeros_like(b.g());
+      return zeros_like(g);
     } else {
       constexpr Needs need = deduce<F, I>();
       return [&]<int... K>(std::integer_sequence<int, K...>) {
         const Tensor x[] = {need.ins >> K & 1 ? b.in(K) : Tensor()...};
-        const Tensor y = need.outs ? b.out() : Tensor(), g = b.g();
+        const Tensor y = need.outs ? b.out() : Tensor();
         if (b.create_graph()) return Tensor(f.vjp(i, x[K]..., y, g));
         const Tensor* operands[] = {(x[K].defined() ? &x[K] : nullptr)..., y.defined() ? &y : nullptr, &g};
         static const detail::Kernel kernel{name, sizeof f, table().f32[1 + I], table().f64[1 + I]};
