@@ -33,6 +33,22 @@ constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 /// The i-th of `parts` nearly equal parts of n begins here.
 constexpr int64_t part(int64_t n, int64_t parts, int64_t i) { return n * i / parts; }
 
+/// x[at] … x[n - 1], as far as the lanes reach: the other lanes are 0.
+template <class T>
+Raw<T> load_from(const T* x, int64_t at, int64_t n) {
+  return at >= n              ? Raw<T>{}
+         : n - at < kLanes<T> ? Vec<T>::load(x + at, n - at).raw
+                              : Vec<T>::load(x + at).raw;
+}
+/// The lanes of y become x[at] … x[n - 1], as far as they reach.
+template <class T>
+void store_from(T* x, Raw<T> y, int64_t at, int64_t n) {
+  if (n - at >= kLanes<T>)
+    Vec<T>(y).store(x + at);
+  else if (n > at)
+    Vec<T>(y).store(x + at, n - at);
+}
+
 // ---- dot: both operands contiguous along k
 
 /// A dot tile is kTile x kTile sums, all in registers.
@@ -147,55 +163,67 @@ constexpr int64_t kSmallBytes = 32 << 10;
 /// For so many rows of c a strip is copied at a time, while the next one comes from memory.
 constexpr int64_t kFewRows = 128;
 
-/// What is wanted soon: two vectors of one more row at each `every`-th step.
+/// What is wanted soon: two vectors of each of `rows` rows.
 template <class T>
 struct Ahead {
   const T* data;
-  int64_t row, every;
+  int64_t row, rows;
 };
 
+/// Hides from the compiler how p was computed, so that it is kept and not computed anew.
+template <class T>
+[[gnu::always_inline]] inline void keep_in_register(const T*& p) {
+  asm("" : "+r"(p));
+}
+
+/// The direction in which neighbours of a lie side by side.
+enum class Dense { along_k, along_rows };
+
 /// c[M, cols] = start + a · b, b and c dense along rows; cols in ((V-1)·L, V·L], V·L unless Masked.
-template <class T, int M, int V, bool Masked>
-void panel_tile(int64_t k, Strided<const T> a, Strided<const T> b, Strided<const T> start, Strided<T> c,
-                int64_t cols, Ahead<T> ahead) {
-  constexpr int L = kLanes<T>;
-  const int64_t last = cols - (V - 1) * L;
+template <class T, int M, int V, bool Masked, Dense kDense>
+void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b,
+                const Strided<const T>& start, const Strided<T>& c, int64_t cols, const Ahead<T>& ahead) {
+  constexpr bool along_k = kDense == Dense::along_k;
+  constexpr int L = kLanes<T>, kSteps = 2, kPointers = along_k ? (M + 2) / 3 : 1;
+  const int64_t last = cols - (V - 1) * L, a_row = a.row, a_col = a.col, b_row = b.row;
   const auto load = [&](const T* x, int v) {
     return Masked && v == V - 1 ? Vec<T>::load(x + v * L, last).raw : Vec<T>::load(x + v * L).raw;
   };
   Raw<T> sum[M][V];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
       start.data ? load(&start(i, 0), v) : Raw<T>{};
-  const auto fetch = [&] {
-    __builtin_prefetch(ahead.data);
-    __builtin_prefetch(ahead.data + L);
-    ahead.data += ahead.row;
+  // Addresses take as little arithmetic as may be: additions take the multipliers' places. Every third row is
+  // pointed to: there are not registers enough for all.
+  const T *rows[kPointers], *bs = b.data;
+  GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] = &a(3 * i, 0);
+  const auto multiply = [&]<int N>(std::integral_constant<int, N>) __attribute__((always_inline)) {
+    GRADUS_UNROLL for (int i = 0; i < kPointers; i++) keep_in_register(rows[i]);
+    GRADUS_UNROLL for (int step = 0; step < N; step++) {
+      Raw<T> bv[V];
+      GRADUS_UNROLL for (int v = 0; v < V; v++) bv[v] = load(bs, v);
+      bs += b_row;
+      GRADUS_UNROLL for (int i = 0; i < M; i++) {
+        const Raw<T> ai = (along_k ? rows[i / 3][i % 3 * a_row + step] : rows[0][i]) - Raw<T>{};
+        GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bv[v];
+      }
+      if (!along_k) rows[0] += a_col;
+    }
+    if (along_k) GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] += N;
   };
-  const auto step = [&] {
-    Raw<T> bs[V];
-    GRADUS_UNROLL for (int v = 0; v < V; v++) bs[v] = load(b.data, v);
-    // Only every third row is pointed to: there are not registers enough for all.
-    const T* rows = a.data;
-    GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = rows[i % 3 * a.row] - Raw<T>{};
-      if (i % 3 == 2) rows += 3 * a.row;
-      GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bs[v];
+  const T* next = ahead.data;
+  int64_t left = ahead.rows;
+  const int64_t next_row = ahead.row, at_once = (left * kSteps + k - 1) / k;
+  for (; k >= kSteps; k -= kSteps) {
+    if (left > 0) {
+      left -= at_once;
+      for (int64_t i = 0; i < at_once; i++, next += next_row) {
+        __builtin_prefetch(next);
+        __builtin_prefetch(next + L);
+      }
     }
-    a.data += a.col;
-    b.data += b.row;
-  };
-  // For few rows, a loop in the loop would cost a seventh.
-  if (ahead.every == 1) {
-    for (; k > 0; k--) {
-      fetch();
-      step();
-    }
-  } else {
-    for (; k > 0; k -= ahead.every) {
-      fetch();
-      for (int64_t q = smaller(k, ahead.every); q > 0; q--) step();
-    }
+    multiply(std::integral_constant<int, kSteps>());
   }
+  for (; k > 0; k--) multiply(std::integral_constant<int, 1>());
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) {
     T* const to = &c(i, v * L);
     if (Masked && v == V - 1)
@@ -231,23 +259,30 @@ void single_tile(int64_t k, const T* a, Strided<const T> b, Strided<const T> sta
 
 template <class T, int M>
 void pack_rows(T* y, Strided<const T> a, int64_t k) {
-  for (; k > 0; k--, a.data += a.col, y += M) GRADUS_UNROLL for (int i = 0; i < M; i++) y[i] = a(i, 0);
+  if (a.row == 1)
+    for (; k > 0; k--, a.data += a.col, y += M) __builtin_memcpy(y, a.data, M * sizeof(T));
+  else
+    for (; k > 0; k--, a.data += a.col, y += M) GRADUS_UNROLL for (int i = 0; i < M; i++) y[i] = a(i, 0);
 }
 
 template <class T>
 struct PanelTiles {
-  using Tile = void (*)(int64_t, Strided<const T>, Strided<const T>, Strided<const T>, Strided<T>, int64_t,
-                        Ahead<T>);
-  Tile full[kRows], wide[kRows], narrow[kRows];
+  using Tile = void (*)(int64_t, const Strided<const T>&, const Strided<const T>&, const Strided<const T>&,
+                        const Strided<T>&, int64_t, const Ahead<T>&);
+  /// By what of a is dense, and rows - 1.
+  Tile full[2][kRows], wide[2][kRows], narrow[2][kRows];
   /// Entries up to kRows are null: those rows fit in tiles of two vectors.
   void (*single[kWideRows])(int64_t, const T*, Strided<const T>, Strided<const T>, Strided<T>, const T*);
   void (*pack[kWideRows])(T*, Strided<const T>, int64_t);
 };
 template <class T, int... I>
 constexpr PanelTiles<T> panel_tiles(std::integer_sequence<int, I...>) {
-  return {{panel_tile<T, I + 1, 2, false>...},
-          {panel_tile<T, I + 1, 2, true>...},
-          {panel_tile<T, I + 1, 1, true>...},
+  return {{{panel_tile<T, I + 1, 2, false, Dense::along_k>...},
+           {panel_tile<T, I + 1, 2, false, Dense::along_rows>...}},
+          {{panel_tile<T, I + 1, 2, true, Dense::along_k>...},
+           {panel_tile<T, I + 1, 2, true, Dense::along_rows>...}},
+          {{panel_tile<T, I + 1, 1, true, Dense::along_k>...},
+           {panel_tile<T, I + 1, 1, true, Dense::along_rows>...}},
           {((void)I, nullptr)..., single_tile<T, kRows + I + 1>...},
           {pack_rows<T, I + 1>..., pack_rows<T, kRows + I + 1>...}};
 }
@@ -291,6 +326,26 @@ void pack_strip(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
     for (int64_t p = j < whole_cols ? whole : 0; p < k; p++) y[p * width + j] = b.data[p * b.row + j * b.col];
 }
 
+/// Writes a tile, whose rows are dense, to a matrix whose columns may be.
+template <class T>
+void turn(Strided<const T> tile, Strided<T> c, int64_t rows, int64_t cols) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t i = 0; i < rows; i += L)
+    for (int64_t j = 0; j < cols; j += L) {
+      const int64_t m = smaller(L, rows - i), n = smaller(L, cols - j);
+      if (c.row != 1) {
+        for (int64_t l = 0; l < n; l++)
+          for (int64_t r = 0; r < m; r++) c(i + r, j + l) = tile(i + r, j + l);
+        continue;
+      }
+      Raw<T> block[L];
+      GRADUS_UNROLL for (int64_t r = 0; r < L; r++) block[r] =
+          r < m ? Vec<T>::load(&tile(i + r, j)).raw : Raw<T>{};
+      transpose<T>(block, std::make_integer_sequence<int, L>{});
+      GRADUS_UNROLL for (int64_t l = 0; l < L; l++) if (l < n) store_from(&c(i, j + l), block[l], 0, m);
+    }
+}
+
 template <class T>
 void panel(const Product<T>& p, void* scratch) {
   constexpr int64_t L = kLanes<T>, width = 2 * L, size = sizeof(T);
@@ -313,7 +368,7 @@ void panel(const Product<T>& p, void* scratch) {
       for (int64_t t = 0; t < tiles; t++) {
         const int64_t i = part(p.m, tiles, t), rows = part(p.m, tiles, t + 1) - i;
         Strided<const T> a = from(p.a, i, q0);
-        if (a.row == 1 && j1 - j0 > 4 * width) {
+        if (a.col != 1 && (a.row != 1 || j1 - j0 > 4 * width)) {
           kPanelTiles<T>.pack[rows - 1](packed_a, a, k);
           a = {packed_a, 1, rows};
         }
@@ -321,14 +376,14 @@ void panel(const Product<T>& p, void* scratch) {
           const int64_t cols = smaller(width, j1 - j), next = j + width < p.n ? j + width : j;
           const Strided<const T> b =
               direct ? from(p.b, q0, j) : Strided<const T>{packed_b + (j - j0) * k, width, 1};
-          Ahead<T> ahead = {b.data, 0, k};
+          Ahead<T> ahead = {b.data, 0, 0};
           if (few || (direct && !small))
-            ahead = {&p.b(q0 + part(k, tiles, t), next), p.b.row, tiles};
+            ahead = {&p.b(q0 + part(k, tiles, t), next), p.b.row, part(k, tiles, t + 1) - part(k, tiles, t)};
           else if (!direct && p.c.col == 1)
-            ahead = {&p.c(i, next), p.c.row, (k + rows - 1) / rows};
+            ahead = {&p.c(i, next), p.c.row, rows};
           const auto tile = (cols == width ? kPanelTiles<T>.full
                              : cols > L    ? kPanelTiles<T>.wide
-                                           : kPanelTiles<T>.narrow)[rows - 1];
+                                           : kPanelTiles<T>.narrow)[a.col != 1][rows - 1];
           const Strided<const T> start = start_of(p, q == 0, i, j);
           const Strided<T> c = from(p.c, i, j);
           // A turned bias is one number for a row, not a row.
@@ -337,11 +392,10 @@ void panel(const Product<T>& p, void* scratch) {
           } else {
             const Strided<T> dense = {turned, width, 1};
             if (start.data)
-              for (int64_t l = 0; l < cols; l++)
-                for (int64_t r = 0; r < rows; r++) dense(r, l) = start(r, l);
+              for (int64_t r = 0; r < rows; r++)
+                for (int64_t l = 0; l < cols; l++) dense(r, l) = start(r, l);
             tile(k, a, b, {start.data ? turned : nullptr, width, 1}, dense, cols, ahead);
-            for (int64_t l = 0; l < cols; l++)
-              for (int64_t r = 0; r < rows; r++) c(r, l) = dense(r, l);
+            turn<T>({turned, width, 1}, c, rows, cols);
           }
         }
       }
@@ -370,22 +424,6 @@ void wide(const Product<T>& p, void* scratch) {
     const Strided<const T> bias = p.bias.data ? from(p.bias, 0, whole) : p.bias;
     panel<T>({p.m, p.n - whole, p.k, p.a, from(p.b, 0, whole), bias, from(p.c, 0, whole)}, scratch);
   }
-}
-
-/// x[at] … x[n - 1], as far as the lanes reach: the other lanes are 0.
-template <class T>
-Raw<T> load_from(const T* x, int64_t at, int64_t n) {
-  return at >= n              ? Raw<T>{}
-         : n - at < kLanes<T> ? Vec<T>::load(x + at, n - at).raw
-                              : Vec<T>::load(x + at).raw;
-}
-/// The lanes of y become x[at] … x[n - 1], as far as they reach.
-template <class T>
-void store_from(T* x, Raw<T> y, int64_t at, int64_t n) {
-  if (n - at >= kLanes<T>)
-    Vec<T>(y).store(x + at);
-  else if (n > at)
-    Vec<T>(y).store(x + at, n - at);
 }
 
 /// The bias of column j.
