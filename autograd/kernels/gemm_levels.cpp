@@ -391,8 +391,10 @@ void panel(const Product<T>& p, void* scratch) {
             tile(k, a, b, start, c, cols, ahead);
           } else {
             const Strided<T> dense = {turned, width, 1};
-            if (start.data)
-              for (int64_t r = 0; r < rows; r++)
+            for (int64_t r = 0; start.data && r < rows; r++)
+              if (start.col == 0)
+                for (int64_t l = 0; l < width; l += L) Vec<T>(start(r, 0) - Raw<T>{}).store(&dense(r, l));
+              else
                 for (int64_t l = 0; l < cols; l++) dense(r, l) = start(r, l);
             tile(k, a, b, {start.data ? turned : nullptr, width, 1}, dense, cols, ahead);
             turn<T>({turned, width, 1}, c, rows, cols);
