@@ -87,20 +87,22 @@ void pack_vectors(T* y, const Strided<const T>& b, int64_t cols, int64_t k) {
 
 /// c[M, N] = start + a · b, b packed; what `next` and `after` point to is wanted soon.
 template <class T, int M, int N>
-void dot_tile(int64_t k, Strided<const T> a, const T* b, Strided<const T> start, Strided<T> c, const T* next,
-              const T* after) {
+void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<const T>& start,
+              const Strided<T>& c, const T* next, const T* after) {
   constexpr int L = kLanes<T>;
+  const T* rows = a.data;
+  const int64_t row = a.row;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
   const auto multiply = [&](auto load) {
     Raw<T> bs[N];
     GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = Vec<T>::load(b + j * L).raw;
     GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = load(&a(i, 0));
+      const Raw<T> ai = load(rows + i * row);
       GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] += ai * bs[j];
     }
   };
-  for (; k >= L; k -= L, a.data += L, b += N * L, next += L, after += L) {
+  for (; k >= L; k -= L, rows += L, b += N * L, next += L, after += L) {
     __builtin_prefetch(next);
     __builtin_prefetch(after);
     multiply([](const T* x) { return Vec<T>::load(x).raw; });
@@ -113,8 +115,8 @@ void dot_tile(int64_t k, Strided<const T> a, const T* b, Strided<const T> start,
 }
 
 template <class T>
-using DotTile = void (*)(int64_t, Strided<const T>, const T*, Strided<const T>, Strided<T>, const T*,
-                         const T*);
+using DotTile = void (*)(int64_t, const Strided<const T>&, const T*, const Strided<const T>&,
+                         const Strided<T>&, const T*, const T*);
 /// Entry i · kTile + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
 constexpr auto dot_tiles(std::integer_sequence<int, I...>) {
@@ -236,18 +238,20 @@ void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b,
 /// c[M, L] = start + a · b with a packed as [k, M]. Of b, every row is read once; two vectors of every row of
 /// `next` are fetched at every second step.
 template <class T, int M>
-void single_tile(int64_t k, const T* a, Strided<const T> b, Strided<const T> start, Strided<T> c,
-                 const T* next) {
+void single_tile(int64_t k, const T* a, const Strided<const T>& b, const Strided<const T>& start,
+                 const Strided<T>& c, const T* next) {
   constexpr int L = kLanes<T>;
+  const T* row = b.data;
+  const int64_t b_row = b.row;
   Raw<T> sum[M];
   GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] = start.data ? Vec<T>::load(&start(i, 0)).raw : Raw<T>{};
   const auto step = [&] {
-    const Raw<T> bs = Vec<T>::load(b.data).raw;
+    const Raw<T> bs = Vec<T>::load(row).raw;
     GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] += (a[i] - Raw<T>{}) * bs;
     a += M;
-    b.data += b.row;
+    row += b_row;
   };
-  for (; k >= 2; k -= 2, next += b.row) {
+  for (; k >= 2; k -= 2, next += b_row) {
     __builtin_prefetch(next);
     __builtin_prefetch(next + L);
     step();
@@ -272,7 +276,8 @@ struct PanelTiles {
   /// By what of a is dense, and rows - 1.
   Tile full[2][kRows], wide[2][kRows], narrow[2][kRows];
   /// Entries up to kRows are null: those rows fit in tiles of two vectors.
-  void (*single[kWideRows])(int64_t, const T*, Strided<const T>, Strided<const T>, Strided<T>, const T*);
+  void (*single[kWideRows])(int64_t, const T*, const Strided<const T>&, const Strided<const T>&,
+                            const Strided<T>&, const T*);
   void (*pack[kWideRows])(T*, Strided<const T>, int64_t);
 };
 template <class T, int... I>
