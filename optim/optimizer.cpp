@@ -43,7 +43,8 @@ static Tensor zeros_of(const Tensor& x) {
 }
 
 void detail::Training::run(std::span<const Moving> those) {
-  // A loop is made where it stays: to copy what was just written word by word would wait some ten cycles.
+  // A loop is made where it stays: a copy reads several words at once and waits for what has just written
+  // them.
   struct Made {
     Training& training;
     const Tensor& x;

@@ -298,6 +298,16 @@ TEST(Mistakes, HandDerivedBackprop) {
   EXPECT_EQ(n.check({none, n.db1, none, none}).inputs.size(), 1u);
 }
 
+// The loss and its mean are one op where nobody looks for mistakes.
+TEST(Mistakes, TheLossItself) {
+  const Tensor p = values({0.2, 0.7, 0.4}, {3}), t = values({0, 1, 1}, {3}), each = ones_like(p) / 3;
+  expect(check_gradient([&](const Tensor& q) { return binary_cross_entropy(q, t); }, {p}, {each}),
+         Finding::MissingDerivative,
+         "the derivative of bce_loss, (a - b) / max(a (1 - a), 1e-12), is missing");
+  expect(check_gradient([&](const Tensor& q) { return mse_loss(q, t); }, {p}, {each}),
+         Finding::MissingDerivative, "the derivative of mse_loss, 2 (a - b), is missing");
+}
+
 TEST(Mistakes, GradientsOfOtherInputs) {
   const Tensor a = normal({3}), b = normal({3}, 2), c = normal({3}, 3);
   const auto f = [](const Tensor& x, const Tensor& y, const Tensor& z) { return (x * y + exp(z)).sum(); };

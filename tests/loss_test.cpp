@@ -236,5 +236,11 @@ TEST(BinaryCrossEntropy, FindsTheProbabilityThatIsNone) {
         }
 }
 
+TEST(BinaryCrossEntropy, LooksAtProbabilitiesThatNoLossIsLeftOf) {
+  const Tensor p = tensor({2.f}), target = zeros({1}), none = zeros({0});
+  EXPECT_THROW(binary_cross_entropy(p, target, none, Reduction::Sum), Error);
+  EXPECT_THROW(binary_cross_entropy(p, target, none, Reduction::None), Error);
+}
+
 }  // namespace
 }  // namespace gradus

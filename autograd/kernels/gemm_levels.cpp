@@ -154,8 +154,9 @@ void dot(const Product<T>& p, void* scratch) {
 
 /// A panel tile is up to kRows rows of 2 vectors, or up to twice as many of one, all in registers.
 constexpr int kRows = GRADUS_VECTOR_BYTES == 64 ? 12 : GRADUS_VECTOR_BYTES == 32 ? 6 : 4;
-/// Of k that is multiplied at a time: less where the rows of b lie apart, lest they evict each other, where a
-/// is copied, and where a strip of b should fit in the first-level cache.
+/// Of k that is multiplied at a time: less where the rows of b lie apart, lest they evict each other, where
+/// the elements of a lie side by side along its rows, and where a strip of b should fit in the first-level
+/// cache.
 constexpr int64_t kPanelBlock = 1024, kShortBlock = 256;
 /// What is copied of b, in strips of two vectors, stays in the second-level cache.
 constexpr int64_t kPackedBytes = 256 << 10;
@@ -178,7 +179,7 @@ template <class T>
   asm("" : "+r"(p));
 }
 
-/// The direction in which neighbours of a lie side by side.
+/// Along which dim the elements of the first operand lie side by side.
 enum class Dense { along_k, along_rows };
 
 /// c[M, cols] = start + a · b, b and c dense along rows; cols in ((V-1)·L, V·L], V·L unless Masked.
@@ -194,8 +195,8 @@ void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b,
   Raw<T> sum[M][V];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
       start.data ? load(&start(i, 0), v) : Raw<T>{};
-  // Addresses take as little arithmetic as may be: additions take the multipliers' places. Every third row is
-  // pointed to: there are not registers enough for all.
+  // Addresses take as little arithmetic as may be: additions go through the multipliers' ports. Every third
+  // row is pointed to: there are not registers enough for all.
   const T *rows[kPointers], *bs = b.data;
   GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] = &a(3 * i, 0);
   const auto multiply = [&]<int N>(std::integral_constant<int, N>) __attribute__((always_inline)) {
@@ -331,18 +332,13 @@ void pack_strip(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
     for (int64_t p = j < whole_cols ? whole : 0; p < k; p++) y[p * width + j] = b.data[p * b.row + j * b.col];
 }
 
-/// Writes a tile, whose rows are dense, to a matrix whose columns may be.
+/// Writes a tile, whose rows are dense, to a matrix whose columns are.
 template <class T>
-void turn(Strided<const T> tile, Strided<T> c, int64_t rows, int64_t cols) {
+void turn(const Strided<const T>& tile, const Strided<T>& c, int64_t rows, int64_t cols) {
   constexpr int64_t L = kLanes<T>;
   for (int64_t i = 0; i < rows; i += L)
     for (int64_t j = 0; j < cols; j += L) {
       const int64_t m = smaller(L, rows - i), n = smaller(L, cols - j);
-      if (c.row != 1) {
-        for (int64_t l = 0; l < n; l++)
-          for (int64_t r = 0; r < m; r++) c(i + r, j + l) = tile(i + r, j + l);
-        continue;
-      }
       Raw<T> block[L];
       GRADUS_UNROLL for (int64_t r = 0; r < L; r++) block[r] =
           r < m ? Vec<T>::load(&tile(i + r, j)).raw : Raw<T>{};

@@ -9,6 +9,7 @@
 #include <gradus/autograd/ops/pointwise.h>
 #include <gradus/autograd/ops/reduce.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradus {
@@ -28,6 +29,8 @@ template <class F>
 struct Reduced {
   static constexpr auto name = F::name;
   static constexpr auto needs = Pointwise<F>::needs;
+  // b.out() is not f's y here, and a gradient that reads no input would not have its shape.
+  static_assert(std::all_of(needs.begin(), needs.end(), [](Needs i) { return i.ins != 0 && i.outs == 0; }));
   Pointwise<F> each;
   int64_t n;  // what the sum is divided by, 0 for the sum itself
 
@@ -51,11 +54,12 @@ struct Reduced {
   const { return each.vjp(i, b, n ? b.g() / n : b.g()); }
 };
 
-/// f of each element, or the mean or the sum of that: one op where the operands are alike.
+/// f of each element, or the mean or the sum of that: one op where the operands are alike, and nobody asked
+/// to see every value.
 template <class F, class... X>
 Tensor loss(const F& f, Reduction reduction, const Tensor& x, const X&... rest) {
-  const bool alike =
-      is_floating(x.dtype()) && (... && (rest.dtype() == x.dtype() && rest.shape() == x.shape()));
+  const bool alike = !detail::keep_values && is_floating(x.dtype()) &&
+                     (... && (rest.dtype() == x.dtype() && rest.shape() == x.shape()));
   const int64_t n = x.numel();
   if (reduction == Reduction::None || !alike || n == 0) return reduced(pointwise(f, x, rest...), reduction);
   return apply(Reduced<F>{{f}, reduction == Reduction::Mean ? n : 0}, x, rest...);
@@ -78,7 +82,7 @@ void check_probabilities(Dtype dtype, const std::byte* p, const Layout& layout) 
   });
 }
 
-/// The same where the mean or the sum of their losses is known: a logarithm of a negative number made it NaN.
+/// The same where the mean or the sum of their losses is known, which any p outside of [0, 1] makes NaN.
 void check_probabilities_of(Dtype of_loss, const std::byte* loss, Dtype dtype, const std::byte* p,
                             const Layout& layout) {
   dispatch_floating(of_loss, [&]<class T>(T) {
@@ -208,11 +212,11 @@ Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight,
                             Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
-  if (reduction == Reduction::None)
-    launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
+  const bool at_once = reduction == Reduction::None || weight.defined();
+  if (at_once) launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
   const Tensor losses = loss(formulas::Bce{}, weight.defined() ? Reduction::None : reduction, p, target);
-  const Tensor y = weight.defined() ? reduced(losses * weight, reduction) : losses;
-  if (reduction != Reduction::None)
+  Tensor y = weight.defined() ? reduced(losses * weight, reduction) : losses;
+  if (!at_once)
     launch({&y.storage(), &p.storage()}, check_probabilities_of, y.dtype(), y.raw(), p.dtype(),
            p.storage().data(), p.layout());
   return y;
