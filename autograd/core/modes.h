@@ -33,7 +33,8 @@ struct EnableGrad : GradMode {
 };
 
 /// While one lives, ops recorded on this thread keep all their inputs and results, not only those that some
-/// gradient reads: explain() can show every value then.
+/// gradient reads: explain() can show every value then. A pointwise loss and its mean or sum, otherwise one
+/// op, are two.
 class KeepValues {
  public:
   KeepValues() noexcept : before_(detail::keep_values) { detail::keep_values = true; }
