@@ -22,9 +22,18 @@ double least_seconds(F f) {
   return least;
 }
 
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
 template <class T>
 double measure_multiply_add() {
-  constexpr int kChains = 16, kSteps = 1000, kBytes = 64;
+  // Enough chains to keep the multipliers busy, few enough for 16 registers.
+  constexpr int kChains = 12, kSteps = 1000, kBytes = kVectorBytes;
   typedef T Vector __attribute__((vector_size(kBytes)));
   Vector chain[kChains] = {}, a = Vector{} + T(0.5), b = Vector{} + T(1);
   const double seconds = least_seconds([&] {

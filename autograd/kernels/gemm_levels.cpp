@@ -51,8 +51,8 @@ void store_from(T* x, Raw<T> y, int64_t at, int64_t n) {
 
 // ---- dot: both operands contiguous along k
 
-/// A dot tile is kTile x kTile sums, all in registers.
-constexpr int kTile = GRADUS_VECTOR_BYTES == 64 ? 5 : 3;
+/// A dot tile is up to kDotRows x kDotCols sums, all in registers.
+constexpr int kDotRows = GRADUS_VECTOR_BYTES == 64 ? 5 : 3, kDotCols = GRADUS_VECTOR_BYTES == 64 ? 5 : 4;
 /// Of k that is multiplied at a time, so that a tile's rows stay in the first-level cache.
 template <class T>
 constexpr int64_t kDotBlock = 4096 / sizeof(T);
@@ -90,24 +90,29 @@ template <class T, int M, int N>
 void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<const T>& start,
               const Strided<T>& c, const T* next, const T* after) {
   constexpr int L = kLanes<T>;
+  // So many vectors are a line of the cache.
+  constexpr int kSteps = 64 / GRADUS_VECTOR_BYTES;
   const T* rows = a.data;
   const int64_t row = a.row;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
-  const auto multiply = [&](auto load) {
-    Raw<T> bs[N];
-    GRADUS_UNROLL for (int j = 0; j < N; j++) bs[j] = Vec<T>::load(b + j * L).raw;
-    GRADUS_UNROLL for (int i = 0; i < M; i++) {
-      const Raw<T> ai = load(rows + i * row);
-      GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] += ai * bs[j];
+  const auto multiply = [&](int step, auto load) {
+    Raw<T> as[M];
+    GRADUS_UNROLL for (int i = 0; i < M; i++) as[i] = load(rows + i * row + step * L);
+    GRADUS_UNROLL for (int j = 0; j < N; j++) {
+      const Raw<T> bj = Vec<T>::load(b + (step * N + j) * L).raw;
+      GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i][j] += as[i] * bj;
     }
   };
-  for (; k >= L; k -= L, rows += L, b += N * L, next += L, after += L) {
+  const auto whole = [](const T* x) { return Vec<T>::load(x).raw; };
+  for (; k >= kSteps * L;
+       k -= kSteps * L, rows += kSteps * L, b += kSteps * N * L, next += kSteps * L, after += kSteps * L) {
     __builtin_prefetch(next);
     __builtin_prefetch(after);
-    multiply([](const T* x) { return Vec<T>::load(x).raw; });
+    GRADUS_UNROLL for (int step = 0; step < kSteps; step++) multiply(step, whole);
   }
-  if (k > 0) multiply([k](const T* x) { return Vec<T>::load(x, k).raw; });
+  for (; k >= L; k -= L, rows += L, b += N * L) multiply(0, whole);
+  if (k > 0) multiply(0, [k](const T* x) { return Vec<T>::load(x, k).raw; });
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) {
     const T s = sum_lanes<T>(sum[i][j]);
     c(i, j) = start.data ? start(i, j) + s : s;
@@ -117,32 +122,32 @@ void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<co
 template <class T>
 using DotTile = void (*)(int64_t, const Strided<const T>&, const T*, const Strided<const T>&,
                          const Strided<T>&, const T*, const T*);
-/// Entry i · kTile + j is the tile of i + 1 rows and j + 1 columns.
+/// Entry i · kDotCols + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
 constexpr auto dot_tiles(std::integer_sequence<int, I...>) {
   struct Table {
     DotTile<T> at[sizeof...(I)];
   };
-  return Table{{dot_tile<T, I / kTile + 1, I % kTile + 1>...}};
+  return Table{{dot_tile<T, I / kDotCols + 1, I % kDotCols + 1>...}};
 }
 template <class T>
-constexpr auto kDotTiles = dot_tiles<T>(std::make_integer_sequence<int, kTile * kTile>{});
+constexpr auto kDotTiles = dot_tiles<T>(std::make_integer_sequence<int, kDotRows * kDotCols>{});
 
 template <class T>
 void dot(const Product<T>& p, void* scratch) {
   T* const packed = static_cast<T*>(scratch);
   for (int64_t q = 0; q < p.k; q += kDotBlock<T>) {
     const int64_t k = smaller(kDotBlock<T>, p.k - q);
-    for (int64_t j = 0; j < p.n; j += kTile)
-      pack_vectors<T>(packed + j * kDotBlock<T>, from(p.b, q, j), smaller(kTile, p.n - j), k);
-    for (int64_t i = 0; i < p.m; i += kTile) {
-      const int64_t rows = smaller(kTile, p.m - i), left = p.m - i - rows;
+    for (int64_t j = 0; j < p.n; j += kDotCols)
+      pack_vectors<T>(packed + j * kDotBlock<T>, from(p.b, q, j), smaller(kDotCols, p.n - j), k);
+    for (int64_t i = 0; i < p.m; i += kDotRows) {
+      const int64_t rows = smaller(kDotRows, p.m - i), left = p.m - i - rows;
       const Strided<const T> a = from(p.a, i, q);
       // Two of the rows that come next are fetched with each tile of these.
-      for (int64_t j = 0, next = rows; j < p.n; j += kTile, next += 2) {
-        const bool wanted = next < rows + smaller(kTile, left);
+      for (int64_t j = 0, next = rows; j < p.n; j += kDotCols, next += 2) {
+        const bool wanted = next < rows + smaller(kDotRows, left);
         const T* const row = &a(wanted ? next : 0, 0);
-        kDotTiles<T>.at[(rows - 1) * kTile + smaller(kTile, p.n - j) - 1](
+        kDotTiles<T>.at[(rows - 1) * kDotCols + smaller(kDotCols, p.n - j) - 1](
             k, a, packed + j * kDotBlock<T>, start_of(p, q == 0, i, j), from(p.c, i, j), row,
             wanted && next + 1 < rows + left ? row + a.row : row);
       }
@@ -163,8 +168,9 @@ constexpr int64_t kPackedBytes = 256 << 10;
 constexpr int64_t kWideRows = 2 * kRows;
 /// A b of so many bytes stays in the first-level cache.
 constexpr int64_t kSmallBytes = 32 << 10;
-/// For so many rows of c a strip is copied at a time, while the next one comes from memory.
-constexpr int64_t kFewRows = 128;
+/// For so many rows of c a strip is copied at a time, while the next one comes from memory. A strip of short
+/// vectors is too narrow for that.
+constexpr int64_t kFewRows = GRADUS_VECTOR_BYTES == 64 ? 128 : 0;
 
 /// What is wanted soon: two vectors of each of `rows` rows.
 template <class T>
@@ -187,7 +193,7 @@ template <class T, int M, int V, bool Masked, Dense kDense>
 void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b,
                 const Strided<const T>& start, const Strided<T>& c, int64_t cols, const Ahead<T>& ahead) {
   constexpr bool along_k = kDense == Dense::along_k;
-  constexpr int L = kLanes<T>, kSteps = 2, kPointers = along_k ? (M + 2) / 3 : 1;
+  constexpr int L = kLanes<T>, kSteps = 3, kPointers = along_k ? (M + 2) / 3 : 1;
   const int64_t last = cols - (V - 1) * L, a_row = a.row, a_col = a.col, b_row = b.row;
   const auto load = [&](const T* x, int v) {
     return Masked && v == V - 1 ? Vec<T>::load(x + v * L, last).raw : Vec<T>::load(x + v * L).raw;
@@ -313,13 +319,6 @@ void transpose(Raw<T> (&rows)[sizeof...(I)], std::integer_sequence<int, I...>) {
 template <class T>
 void pack_strip(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
   constexpr int64_t L = kLanes<T>, width = 2 * L;
-  if (b.col == 1 && cols == width) {
-    for (int64_t p = 0; p < k; p++, y += width) {
-      Vec<T>::load(b.data + p * b.row).store(y);
-      Vec<T>::load(b.data + p * b.row + L).store(y + L);
-    }
-    return;
-  }
   const int64_t whole = b.row == 1 ? k / L * L : 0, whole_cols = whole > 0 ? cols / L * L : 0;
   for (int64_t p = 0; p < whole; p += L)
     for (int64_t j = 0; j < whole_cols; j += L) {
@@ -330,6 +329,25 @@ void pack_strip(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
     }
   for (int64_t j = 0; j < cols; j++)
     for (int64_t p = j < whole_cols ? whole : 0; p < k; p++) y[p * width + j] = b.data[p * b.row + j * b.col];
+}
+
+/// The first `cols` columns of b in strips, one after the other.
+template <class T>
+void pack_strips(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
+  constexpr int64_t L = kLanes<T>, width = 2 * L;
+  const int64_t whole = b.col == 1 ? cols / width * width : 0;
+  // Row by row: rows may lie so far apart that they evict each other.
+  for (int64_t p = 0; p < k; p++) {
+    const T *row = &b(p, 0), *soon = &b(smaller(p + 4, k - 1), 0);
+    T* to = y + p * width;
+    for (int64_t j = 0; j < whole; j += width, to += k * width) {
+      __builtin_prefetch(soon + j);
+      Vec<T>::load(row + j).store(to);
+      Vec<T>::load(row + j + L).store(to + L);
+    }
+  }
+  for (int64_t j = whole; j < cols; j += width)
+    pack_strip<T>(y + j * k, from(b, 0, j), k, smaller(width, cols - j));
 }
 
 /// Writes a tile, whose rows are dense, to a matrix whose columns are.
@@ -363,9 +381,7 @@ void panel(const Product<T>& p, void* scratch) {
     const int64_t columns = direct ? p.n : few ? width : kPackedBytes / size / k / width * width;
     for (int64_t j0 = 0; j0 < p.n; j0 += columns) {
       const int64_t j1 = smaller(p.n, j0 + columns);
-      if (!direct)
-        for (int64_t j = j0; j < j1; j += width)
-          pack_strip<T>(packed_b + (j - j0) * k, from(p.b, q0, j), k, smaller(width, j1 - j));
+      if (!direct) pack_strips<T>(packed_b, from(p.b, q0, j0), k, j1 - j0);
       for (int64_t t = 0; t < tiles; t++) {
         const int64_t i = part(p.m, tiles, t), rows = part(p.m, tiles, t + 1) - i;
         Strided<const T> a = from(p.a, i, q0);
