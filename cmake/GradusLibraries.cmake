@@ -15,15 +15,15 @@ function(gradus_usage target)
 endfunction()
 
 # Kernels are always optimised: at -O0 they are 50 times slower, and std inlines would stay as weak copies
-# compiled for the level. Their loops are long: here memcpy is welcome. kernels/*_levels.cpp is compiled once for
-# each level that the processor may have.
+# compiled for the level. At -O3 the sanitizers' take minutes to compile. Their loops are long: here memcpy is
+# welcome. kernels/*_levels.cpp is compiled once for each level that the processor may have.
 function(gradus_kernels)
   set(kernels ${PROJECT_SOURCE_DIR}/autograd/kernels)
   file(GLOB sources CONFIGURE_DEPENDS ${kernels}/*.cpp)
   file(GLOB levels CONFIGURE_DEPENDS ${kernels}/*_levels.cpp)
   file(GLOB products CONFIGURE_DEPENDS ${kernels}/gemm*.cpp)
   set_property(SOURCE ${sources} APPEND PROPERTY COMPILE_OPTIONS
-               -O3 $<$<CXX_COMPILER_ID:GNU>:-ftree-loop-distribute-patterns>)
+               $<IF:$<CONFIG:Debug>,-O1,-O3> $<$<CXX_COMPILER_ID:GNU>:-ftree-loop-distribute-patterns>)
   set_property(SOURCE ${levels} APPEND PROPERTY COMPILE_OPTIONS
                $<$<CXX_COMPILER_ID:GNU>:-ftree-slp-vectorize>)
   set_property(SOURCE ${products} APPEND PROPERTY COMPILE_OPTIONS -ffp-contract=fast)

@@ -1,4 +1,5 @@
 #include <common/file.h>
+#include <common/hdf5.h>
 #include <common/training.h>
 #include <fmt/format.h>
 #include <gradus/autograd/ops/elementwise.h>
@@ -19,14 +20,9 @@
 namespace gradus::examples {
 namespace {
 
-#ifdef GRADUS_HAVE_HDF5
-const char* data_folder() { return std::getenv("GRADUS_DATA"); }
+const char* data_folder() { return reads_hdf5() ? std::getenv("GRADUS_DATA") : nullptr; }
 #define SKIP_WITHOUT_DATA() \
-  if (!data_folder()) GTEST_SKIP() << "GRADUS_DATA names no folder with the cat pictures"
-#else
-const char* data_folder() { return nullptr; }
-#define SKIP_WITHOUT_DATA() GTEST_SKIP() << "built without libhdf5"
-#endif
+  if (!data_folder()) GTEST_SKIP() << "GRADUS_DATA names no folder with the cat pictures, or no libhdf5"
 
 // Every 100 iterations, and after the last.
 const std::vector<double> kCosts = {

@@ -1,6 +1,7 @@
 // The code of docs/tutorial-2.md: the second tutorial, section by section. Its last part needs the cat
 // pictures: GRADUS_DATA names their folder.
 #include <common/datasets.h>
+#include <common/hdf5.h>
 #include <gradus/gradus.h>
 
 #include <cmath>
@@ -144,11 +145,8 @@ int main() {
   fmt::print("{} {:.3f}\n", compute_cost(certain, wrong).item(), clipped_cost(certain, wrong).item());
   compare();
   const char* folder = std::getenv("GRADUS_DATA");
-#ifndef GRADUS_HAVE_HDF5
-  folder = nullptr;
-#endif
-  if (!folder) {
-    fmt::print("GRADUS_DATA names no folder with the cat pictures\n");
+  if (!folder || !reads_hdf5()) {
+    fmt::print("GRADUS_DATA names no folder with the cat pictures, or no libhdf5\n");
     return 77;
   }
   learn_cats(folder);

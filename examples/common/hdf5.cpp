@@ -132,6 +132,8 @@ bool matches(const Shape& found, const Shape& expected) {
 
 }  // namespace
 
+bool reads_hdf5() { return true; }
+
 Array read_hdf5(const std::string& path, const std::string& dataset, Dtype dtype,
                 std::initializer_list<Shape> shapes) {
   if (dtype != kUInt8 && dtype != kInt64)
@@ -186,6 +188,8 @@ namespace {
 }
 
 }  // namespace
+
+bool reads_hdf5() { return false; }
 
 Array read_hdf5(const std::string& path, const std::string&, Dtype, std::initializer_list<Shape>) {
   refuse(path);

@@ -7,6 +7,9 @@
 
 namespace gradus::examples {
 
+/// Whether libhdf5 was there at build time.
+bool reads_hdf5();
+
 /// Reads a dataset of an HDF5 file. Its dtype must be `dtype` (uint8 or int64) and its shape one of `shapes`,
 /// where -1 takes any size. FileError naming the file, the dataset, and what was found and expected: no such
 /// file, not HDF5, cut, no such dataset, another rank, shape or dtype. Without libhdf5 at build time: an
