@@ -5,6 +5,8 @@ export CTEST_OUTPUT_ON_FAILURE ?= 1
 export CMAKE_GENERATOR ?= $(if $(shell command -v ninja),Ninja,Unix Makefiles)
 export CMAKE_CXX_COMPILER_LAUNCHER ?= $(shell command -v ccache)
 
+# Several targets build in build/.
+.NOTPARALLEL:
 .PHONY: demo test ci pictures picture-packages minimal consumers sanitizers docs bench format clean packages release
 
 demo: release

@@ -3,6 +3,7 @@
 #include <common/file.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
+#include <gradus/autograd/kernels/isa.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -79,14 +80,7 @@ const std::vector<Competitor> kTorch = {
     {"Haswell", "torch_bench", fmt::format("OPENBLAS_CORETYPE=Haswell {}", kPeer)},
     {"SKYLAKEX", "torch_bench", fmt::format("OPENBLAS_CORETYPE=SKYLAKEX {}", kPeer)}};
 
-/// Whether OpenBLAS' kernels for SKYLAKEX run here.
-bool has_avx512() {
-#ifdef __x86_64__
-  return __builtin_cpu_supports("avx512f") != 0;
-#else
-  return false;
-#endif
-}
+const bool kHasAvx512 = gradus::kernels::supported(gradus::kernels::Level::v4);
 
 /// The number after the first `label` of a program's output.
 std::optional<double> number_after(const std::string& output, const std::string& label) {
@@ -154,7 +148,7 @@ class Comparison {
           blas_.empty() ? "no libblas" : blas_.string()));
     else
       torch_ = true;
-    if (torch_ && !has_avx512())
+    if (torch_ && !kHasAvx512)
       notes_.push_back("libtorch OPENBLAS_CORETYPE=SKYLAKEX: left out: this processor has no AVX-512");
     if (!built(kFloor))
       notes_.push_back("floor: left out: the processor that this was built on has no AVX-512");
@@ -224,7 +218,7 @@ class Comparison {
     if (is_ours(c)) return true;
     if (run.peers != run.workload) return false;
     if (c.program == kFloor.program) return built(c) && (run.workload == "planar" || run.workload == "cats");
-    if (c.name == "SKYLAKEX" && !has_avx512()) return false;
+    if (c.name == "SKYLAKEX" && !kHasAvx512) return false;
     return torch_ && (run.workload != "start" || c.name == kTorch[0].name);
   }
 

@@ -1,5 +1,7 @@
 #include "peak.h"
 
+#include <gradus/autograd/kernels/isa.h>
+
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -22,18 +24,10 @@ double least_seconds(F f) {
   return least;
 }
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
 template <class T>
 double measure_multiply_add() {
   // Enough chains to keep the multipliers busy, few enough for 16 registers.
-  constexpr int kChains = 12, kSteps = 1000, kBytes = kVectorBytes;
+  constexpr int kChains = 12, kSteps = 1000, kBytes = GRADUS_VECTOR_BYTES;
   typedef T Vector __attribute__((vector_size(kBytes)));
   Vector chain[kChains] = {}, a = Vector{} + T(0.5), b = Vector{} + T(1);
   const double seconds = least_seconds([&] {

@@ -15,7 +15,7 @@ function(gradus_usage target)
 endfunction()
 
 # Kernels are always optimised: at -O0 they are 50 times slower, and std inlines would stay as weak copies
-# compiled for the level. At -O3 the sanitizers' take minutes to compile. Their loops are long: here memcpy is
+# compiled for the level. At -O3 those with sanitizers take minutes to compile. Their loops are long: here memcpy is
 # welcome. kernels/*_levels.cpp is compiled once for each level that the processor may have.
 function(gradus_kernels)
   set(kernels ${PROJECT_SOURCE_DIR}/autograd/kernels)

@@ -90,26 +90,25 @@ template <class T, int M, int N>
 void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<const T>& start,
               const Strided<T>& c, const T* next, const T* after) {
   constexpr int L = kLanes<T>;
-  // So many vectors are a line of the cache.
-  constexpr int kSteps = 64 / GRADUS_VECTOR_BYTES;
+  // A line of the cache, for which one fetch of what comes next is enough.
+  constexpr int kLine = 64 / sizeof(T);
   const T* rows = a.data;
   const int64_t row = a.row;
   Raw<T> sum[M][N];
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) sum[i][j] = Raw<T>{};
-  const auto multiply = [&](int step, auto load) {
+  const auto multiply = [&](int at, auto load) {
     Raw<T> as[M];
-    GRADUS_UNROLL for (int i = 0; i < M; i++) as[i] = load(rows + i * row + step * L);
+    GRADUS_UNROLL for (int i = 0; i < M; i++) as[i] = load(rows + i * row + at);
     GRADUS_UNROLL for (int j = 0; j < N; j++) {
-      const Raw<T> bj = Vec<T>::load(b + (step * N + j) * L).raw;
+      const Raw<T> bj = Vec<T>::load(b + at * N + j * L).raw;
       GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i][j] += as[i] * bj;
     }
   };
   const auto whole = [](const T* x) { return Vec<T>::load(x).raw; };
-  for (; k >= kSteps * L;
-       k -= kSteps * L, rows += kSteps * L, b += kSteps * N * L, next += kSteps * L, after += kSteps * L) {
+  for (; k >= kLine; k -= kLine, rows += kLine, b += N * kLine, next += kLine, after += kLine) {
     __builtin_prefetch(next);
     __builtin_prefetch(after);
-    GRADUS_UNROLL for (int step = 0; step < kSteps; step++) multiply(step, whole);
+    GRADUS_UNROLL for (int at = 0; at < kLine; at += L) multiply(at, whole);
   }
   for (; k >= L; k -= L, rows += L, b += N * L) multiply(0, whole);
   if (k > 0) multiply(0, [k](const T* x) { return Vec<T>::load(x, k).raw; });
@@ -337,7 +336,7 @@ void pack_strips(T* y, const Strided<const T>& b, int64_t k, int64_t cols) {
   constexpr int64_t L = kLanes<T>, width = 2 * L;
   const int64_t whole = b.col == 1 ? cols / width * width : 0;
   // Row by row: rows may lie so far apart that they evict each other.
-  for (int64_t p = 0; p < k; p++) {
+  for (int64_t p = 0; whole > 0 && p < k; p++) {
     const T *row = &b(p, 0), *soon = &b(smaller(p + 4, k - 1), 0);
     T* to = y + p * width;
     for (int64_t j = 0; j < whole; j += width, to += k * width) {
