@@ -6,6 +6,9 @@
 #include <common/svg.h>
 #include <gradus/gradus.h>
 
+#include <cmath>
+#include <filesystem>
+
 using namespace gradus;
 using namespace gradus::examples;
 
@@ -106,8 +109,5 @@ void tutorial(const PlanarOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  PlanarOptions options;
-  CLI::App app("Trains the first tutorial's network on points in the plane.");
-  add_options(app, options);
-  return run_program(app, argc, argv, [&] { tutorial(options); });
+  return run_program("Trains the first tutorial's network on points in the plane.", argc, argv, tutorial);
 }

@@ -4,6 +4,8 @@
 #include <common/program.h>
 #include <gradus/gradus.h>
 
+#include <filesystem>
+
 using namespace gradus;
 using namespace gradus::examples;
 
@@ -47,8 +49,5 @@ void tutorial(const CatsOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CatsOptions options;
-  CLI::App app("Trains the second tutorial's network on pictures of cats.");
-  add_options(app, options);
-  return run_program(app, argc, argv, [&] { tutorial(options); });
+  return run_program("Trains the second tutorial's network on pictures of cats.", argc, argv, tutorial);
 }

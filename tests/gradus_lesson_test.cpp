@@ -30,7 +30,7 @@ TEST(Lessons, EachHasAPlaceAndANameOfItsOwn) {
 }
 
 /// A lesson claims what it says and throws where that does not hold: playing it is its test.
-TEST(Lessons, EachPlaysAndClaimsHold) {
+TEST(LessonsSlow, EachPlaysAndClaimsHold) {
   for (const Lesson* lesson : lessons()) {
     testing::internal::CaptureStdout();
     Board board(Board::Pace::AtOnce);

@@ -873,7 +873,7 @@ void check_gemm_threads() {
       }
   }
 }
-TEST(Gemm, BitEqualForAnyNumberOfThreads) {
+TEST(GemmSlow, BitEqualForAnyNumberOfThreads) {
   check_gemm_threads<float>();
   check_gemm_threads<double>();
 }

@@ -93,13 +93,16 @@ TEST_P(Workloads, BitEqualOnAnyNumberOfThreadsAndReplayed) {
           << threads << " threads" << (replayed ? ", replayed" : "");
 }
 
+const auto kName = [](const auto& info) { return info.param.first; };
+INSTANTIATE_TEST_SUITE_P(Each, Workloads,
+                         testing::Values(std::pair(
+                                             "PlanarFloat32", +[] { return planar(kFloat32); }),
+                                         std::pair(
+                                             "PlanarFloat64", +[] { return planar(kFloat64); })),
+                         kName);
 INSTANTIATE_TEST_SUITE_P(
-    Each, Workloads,
+    Slow, Workloads,
     testing::Values(std::pair(
-                        "PlanarFloat32", +[] { return planar(kFloat32); }),
-                    std::pair(
-                        "PlanarFloat64", +[] { return planar(kFloat64); }),
-                    std::pair(
                         "CatsFloat32", +[] { return cats(kFloat32); }),
                     std::pair(
                         "CatsFloat64", +[] { return cats(kFloat64); }),
@@ -110,7 +113,7 @@ INSTANTIATE_TEST_SUITE_P(
                         +[] { return mlp<optim::SGD>(optim::SGDOptions{.lr = 0.01, .momentum = 0.9}); }),
                     std::pair(
                         "MlpAdam", +[] { return mlp<optim::Adam>(optim::AdamOptions{}); })),
-    [](const auto& info) { return info.param.first; });
+    kName);
 
 }  // namespace
 }  // namespace gradus

@@ -1,8 +1,8 @@
 #include <common/cats.h>
+#include <common/command_line.h>
 #include <common/file.h>
 #include <common/graphviz.h>
 #include <common/planar.h>
-#include <common/program.h>
 #include <gradus/gradus.h>
 
 #include <map>

@@ -1,5 +1,5 @@
 // gradus: a command for lessons about backpropagation.
-#include <common/program.h>
+#include <common/command_line.h>
 
 #include "commands.h"
 

@@ -1,7 +1,7 @@
+#include <common/command_line.h>
 #include <common/file.h>
 #include <common/graphviz.h>
 #include <common/planar.h>
-#include <common/program.h>
 #include <common/report.h>
 #include <gradus/autograd/check/trace.h>
 #include <gradus/gradus.h>
