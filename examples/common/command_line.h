@@ -2,6 +2,7 @@
 #include <common/program.h>
 
 #include <CLI/CLI.hpp>
+#include <functional>
 
 /// The options of programs, as CLI11 reads them.
 namespace gradus::examples {

@@ -40,15 +40,6 @@ void add_options(CLI::App& app, TutorialOptions& options, const std::string& lr_
   app.add_flag("--quiet", options.quiet, "No costs and no progress bar");
 }
 
-template <class Options>
-int run_tutorial(const char* description, int argc, char** argv,
-                 const std::function<void(const Options&)>& tutorial) {
-  Options options;
-  CLI::App app(description);
-  add_options(app, options);
-  return run_program(app, argc, argv, [&] { tutorial(options); });
-}
-
 }  // namespace
 
 const CLI::Validator kPositive = number_check("above 0", [](double v) { return v > 0; });
@@ -101,13 +92,14 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<void()
   }
 }
 
-int run_program(const char* description, int argc, char** argv,
-                const std::function<void(const PlanarOptions&)>& tutorial) {
-  return run_tutorial(description, argc, argv, tutorial);
+template <class Options>
+int run_program(const char* description, int argc, char** argv, void (*tutorial)(const Options&)) {
+  Options options;
+  CLI::App app(description);
+  add_options(app, options);
+  return run_program(app, argc, argv, [&] { tutorial(options); });
 }
-int run_program(const char* description, int argc, char** argv,
-                const std::function<void(const CatsOptions&)>& tutorial) {
-  return run_tutorial(description, argc, argv, tutorial);
-}
+template int run_program(const char*, int, char**, void (*)(const PlanarOptions&));
+template int run_program(const char*, int, char**, void (*)(const CatsOptions&));
 
 }  // namespace gradus::examples

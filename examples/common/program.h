@@ -1,7 +1,6 @@
 #pragma once
 #include <common/cats.h>
 
-#include <functional>
 #include <optional>
 
 namespace gradus::examples {
@@ -37,11 +36,9 @@ struct CatsOptions : TutorialOptions {
   }
 };
 
-/// main() of a tutorial: reads the options and runs the tutorial. Returns 2 after bad options and 1 after
-/// another error, with the reason on stderr.
-int run_program(const char* description, int argc, char** argv,
-                const std::function<void(const PlanarOptions&)>& tutorial);
-int run_program(const char* description, int argc, char** argv,
-                const std::function<void(const CatsOptions&)>& tutorial);
+/// main() of a tutorial: reads the options and runs the tutorial; for PlanarOptions and CatsOptions. Returns
+/// 2 after bad options and 1 after another error, with the reason on stderr.
+template <class Options>
+int run_program(const char* description, int argc, char** argv, void (*tutorial)(const Options&));
 
 }  // namespace gradus::examples
