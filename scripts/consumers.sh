@@ -12,7 +12,8 @@ if grep -rl -e "$PWD/autograd" -e "$PWD/build/" "$out/prefix/lib" --include='*.c
 fi
 
 cmake -S tests/consumers/find_package -B "$out/find_package" -DCMAKE_PREFIX_PATH="$out/prefix"
-cmake -S tests/consumers/add_subdirectory -B "$out/add_subdirectory" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=
+cmake -S tests/consumers/add_subdirectory -B "$out/add_subdirectory" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG= \
+      -DCMAKE_UNITY_BUILD=ON
 for project in find_package add_subdirectory; do
   cmake --build "$out/$project"
   "$out/$project/train_step"

@@ -15,6 +15,7 @@
 #include <filesystem>
 
 #include "program.h"
+#include "text_support.h"
 
 // The numbers are those of the tutorial's own NumPy program: NumPy 1.24 in float64.
 namespace gradus::examples {
@@ -25,7 +26,7 @@ const char* data_folder() { return reads_hdf5() ? std::getenv("GRADUS_DATA") : n
   if (!data_folder()) GTEST_SKIP() << "GRADUS_DATA names no folder with the cat pictures, or no libhdf5"
 
 // Every 100 iterations, and after the last.
-const std::vector<double> kCosts = {
+const std::vector<double> kCatsCosts = {
     0.7717493284237686,  0.6720534400822913,  0.6482632048575212,  0.6115068816101354,  0.567047326836611,
     0.5401376634547801,  0.5279299569455267,  0.46547737717668514, 0.3691258524959279,  0.39174697434805344,
     0.31518698886006163, 0.27269984417893844, 0.23741853400268137, 0.19960120532208644, 0.18926300388463305,
@@ -46,13 +47,13 @@ struct CatNetwork {
   }
   Tensor cost() const { return binary_cross_entropy(sigmoid(network(x)), y); }
 
-  /// Trains and compares the costs with kCosts from `first` iterations on.
+  /// Trains and compares the costs with kCatsCosts from `first` iterations on.
   void train_and_compare(int64_t first, int64_t iterations) {
     const CostCurve curve = train(nn::parameters(network), [this] { return cost(); },
                                   {.lr = 0.0075, .iterations = iterations, .record_every = 100});
     ASSERT_EQ(static_cast<int64_t>(curve.costs.size()), iterations / 100 + 1);
     for (size_t i = 0; i < curve.costs.size(); i++) {
-      const double expected = kCosts.at(static_cast<size_t>(first / 100) + i);
+      const double expected = kCatsCosts.at(static_cast<size_t>(first / 100) + i);
       EXPECT_NEAR(curve.costs[i], expected, 1e-6 * expected) << "after " << first + curve.iterations[i];
     }
   }
@@ -79,7 +80,7 @@ TEST(CatsTutorial, FirstCostAndGradientsAreTheTutorials) {
   SKIP_WITHOUT_DATA();
   CatNetwork cats;
   const Tensor cost = cats.cost();
-  EXPECT_NEAR(cost.item(), kCosts[0], 1e-14);
+  EXPECT_NEAR(cost.item(), kCatsCosts[0], 1e-14);
   cost.backward();
   const auto grad = [&](size_t i) { return nn::parameters(cats.network)[i].grad(); };
   EXPECT_NEAR(grad(0).sum().item(), 626.4278747456781, 1e-9);
@@ -106,23 +107,19 @@ TEST(CatsTutorialSlow, LongTheWholeRunMatches) {
   cats.expect_accuracies(206.0 / 209, 0.80);
 }
 
-const std::string kProgram = "05_cats";
+const std::string kCatsProgram = "05_cats";
 
 /// The output of the program on `folder`, which must make it end with 1.
 std::string error_on(const TemporaryFolder& folder, const std::string& options = "") {
   const Outcome outcome = run_program(
-      kProgram, "--iterations 1 --out " + folder / "out" + " --data " + folder.path() + " " + options);
+      kCatsProgram, "--iterations 1 --out " + folder / "out" + " --data " + folder.path() + " " + options);
   EXPECT_EQ(outcome.code, 1) << outcome.text;
   return outcome.text;
 }
 
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST(CatsProgram, BadFilesAreNamed) {
   SKIP_WITHOUT_DATA();
-  GRADUS_SKIP_WITHOUT(kProgram);
+  GRADUS_SKIP_WITHOUT(kCatsProgram);
   const TemporaryFolder folder;
   const std::string train = folder / "train_catvnoncat.h5", test = folder / "test_catvnoncat.h5";
   const std::string whole_test = data_folder() + std::string("/test_catvnoncat.h5");
@@ -153,13 +150,13 @@ TEST(CatsProgram, BadFilesAreNamed) {
 
 TEST(CatsProgram, EveryOptionTrains) {
   SKIP_WITHOUT_DATA();
-  GRADUS_SKIP_WITHOUT(kProgram);
+  GRADUS_SKIP_WITHOUT(kCatsProgram);
   const TemporaryFolder folder;
   for (const char* options :
        {"--layers 12288,1", "--layers 12288,4,3,1 --dropout 0.2 --clip 1e-8 --l2 0.1",
         "--dtype float32 --optimizer adam --layers 12288,5,1", "--optimizer rmsprop --quiet"}) {
-    const Outcome outcome = run_program(kProgram, fmt::format("--iterations 3 --data {} --out {} {}",
-                                                              data_folder(), folder / "out", options));
+    const Outcome outcome = run_program(kCatsProgram, fmt::format("--iterations 3 --data {} --out {} {}",
+                                                                  data_folder(), folder / "out", options));
     EXPECT_EQ(outcome.code, 0) << options << '\n' << outcome.text;
     EXPECT_TRUE(contains(outcome.text, "Accuracy: train 0.")) << outcome.text;
     for (const char* name : {"out/cats_cost.svg", "out/cats_mislabelled.svg"})
@@ -168,9 +165,9 @@ TEST(CatsProgram, EveryOptionTrains) {
 }
 
 TEST(CatsProgram, BadOptionsAreRefused) {
-  GRADUS_SKIP_WITHOUT(kProgram);
+  GRADUS_SKIP_WITHOUT(kCatsProgram);
   const auto expect_refused = [](const std::string& options, const std::string& reason) {
-    const Outcome outcome = run_program(kProgram, options);
+    const Outcome outcome = run_program(kCatsProgram, options);
     EXPECT_EQ(outcome.code, 2) << outcome.text;
     EXPECT_TRUE(contains(outcome.text, reason)) << outcome.text;
   };

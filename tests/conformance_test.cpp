@@ -10,27 +10,13 @@
 #include <cstring>
 #include <sstream>
 
+#include "program.h"
+
 namespace gradus::conformance {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-
-/// A folder of its own that goes away with it.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "gradus_corpus_XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-    path = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  fs::path path;
-};
 
 void write_array(const fs::path& path, const std::vector<double>& values, const Shape& shape) {
   examples::Array array{kFloat64, shape, std::vector<std::byte>(values.size() * sizeof(double))};
@@ -98,10 +84,10 @@ void write_corpus(const fs::path& folder) {
 }
 
 TEST(Conformance, EveryKindPassesByHand) {
-  const Folder folder;
-  write_corpus(folder.path);
+  const TemporaryFolder folder;
+  write_corpus(folder.path());
   std::ostringstream out;
-  const Counts all = run_folder(folder.path, {.list_skipped = true}, out);
+  const Counts all = run_folder(folder.path(), {.list_skipped = true}, out);
   EXPECT_EQ(all.passed, 5) << out.str();
   EXPECT_EQ(all.failed, 0) << out.str();
   EXPECT_EQ(all.skipped, 2);
@@ -109,18 +95,18 @@ TEST(Conformance, EveryKindPassesByHand) {
             "skipped unknown op: no op 'no_such_op'\nskipped unknown kind: no kind 'sched': StepLR\n");
 
   std::ostringstream first;
-  const Counts tier1 = run_folder(folder.path, {.tier = 1}, first);
+  const Counts tier1 = run_folder(folder.path(), {.tier = 1}, first);
   EXPECT_EQ(tier1.passed, 3);
   EXPECT_EQ(tier1.skipped, 0);
 }
 
 TEST(Conformance, ACorruptedExpectationFails) {
   for (const std::string& name : kExpected) {
-    const Folder folder;
-    write_corpus(folder.path);
-    add_to_last(folder.path / "c" / (name + ".npy"), 1e-3);
+    const TemporaryFolder folder;
+    write_corpus(folder.path());
+    add_to_last(folder / ("c/" + name + ".npy"), 1e-3);
     std::ostringstream out;
-    const Counts counts = run_folder(folder.path, {}, out);
+    const Counts counts = run_folder(folder.path(), {}, out);
     const int users = name == "y" || name == "two_x" ? 2 : 1;
     EXPECT_EQ(counts.failed, users) << name << "\n" << out.str();
     EXPECT_EQ(counts.passed, 5 - users) << name;
@@ -138,18 +124,17 @@ TEST(Conformance, WhatIsUnreadableIsNoVerdict) {
     }
     return "nothing was thrown";
   };
-  const Folder folder;
-  EXPECT_THAT(message(folder.path), HasSubstr("manifest.json: cannot be read"));
-  examples::write_file((folder.path / "manifest.json").string(), std::string_view("{\"cases\": [}"));
-  EXPECT_THAT(message(folder.path), HasSubstr("malformed JSON"));
-  examples::write_file((folder.path / "manifest.json").string(),
-                       std::string_view("{\"cases\": [{\"name\": \"a\"}]}"));
-  EXPECT_THAT(message(folder.path), HasSubstr("case 'a'"));
-  write_corpus(folder.path);
-  fs::resize_file(folder.path / "c" / "y.npy", 130);
-  EXPECT_THAT(message(folder.path), HasSubstr("y.npy"));
-  fs::remove(folder.path / "c" / "y.npy");
-  EXPECT_THAT(message(folder.path), HasSubstr("y.npy"));
+  const TemporaryFolder folder;
+  EXPECT_THAT(message(folder.path()), HasSubstr("manifest.json: cannot be read"));
+  examples::write_file(folder / "manifest.json", std::string_view("{\"cases\": [}"));
+  EXPECT_THAT(message(folder.path()), HasSubstr("malformed JSON"));
+  examples::write_file(folder / "manifest.json", std::string_view("{\"cases\": [{\"name\": \"a\"}]}"));
+  EXPECT_THAT(message(folder.path()), HasSubstr("case 'a'"));
+  write_corpus(folder.path());
+  fs::resize_file(folder / "c/y.npy", 130);
+  EXPECT_THAT(message(folder.path()), HasSubstr("y.npy"));
+  fs::remove(folder / "c/y.npy");
+  EXPECT_THAT(message(folder.path()), HasSubstr("y.npy"));
 }
 
 TEST(Conformance, ComparesAsTheFormatSays) {
@@ -193,18 +178,18 @@ TEST_F(ConformanceCorpus, TierOneIsWhole) {
 
 TEST_F(ConformanceCorpus, OneCorruptedCaseIsOneFailure) {
   if (!fs::exists(corpus / "exp_basic")) GTEST_SKIP() << "this corpus has no case exp_basic";
-  const Folder folder;
-  fs::copy(corpus / "exp_basic", folder.path / "exp_basic", fs::copy_options::recursive);
-  examples::write_file((folder.path / "manifest.json").string(), std::string_view(R"({"cases": [
+  const TemporaryFolder folder;
+  fs::copy(corpus / "exp_basic", folder / "exp_basic", fs::copy_options::recursive);
+  examples::write_file(folder / "manifest.json", std::string_view(R"({"cases": [
     {"name": "exp_basic", "kind": "op", "tier": 1, "dir": "exp_basic", "tol": {"rtol": 1e-9, "atol": 1e-11},
      "program": [{"op": "exp", "in": ["in0"], "attrs": {}, "out": ["out0"]}],
      "inputs": [{"name": "in0", "file": "in0.npy", "requires_grad": true, "grad": "grad_in0.npy"}],
      "outputs": [{"name": "out0", "file": "out_out0.npy", "grad_output": "go_out0.npy"}]}]})"));
   std::ostringstream out;
-  EXPECT_EQ(run_folder(folder.path, {}, out).passed, 1) << out.str();
+  EXPECT_EQ(run_folder(folder.path(), {}, out).passed, 1) << out.str();
 
-  add_to_last(folder.path / "exp_basic" / "grad_in0.npy", 1e-3);
-  const Counts counts = run_folder(folder.path, {}, out);
+  add_to_last(folder / "exp_basic/grad_in0.npy", 1e-3);
+  const Counts counts = run_folder(folder.path(), {}, out);
   EXPECT_EQ(counts.failed, 1);
   EXPECT_EQ(counts.passed, 0);
   EXPECT_THAT(out.str(), HasSubstr("FAILED exp_basic: gradient of in0: [2, 3]: got "));

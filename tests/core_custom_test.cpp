@@ -3,16 +3,6 @@
 namespace gradus {
 namespace {
 
-Tensor log1pexp(const Tensor& x) {
-  return custom(
-      "log1pexp", {x},
-      [](Context& ctx, const Tensors& in) {
-        ctx.save(in[0]);
-        return log1p(exp(in[0]));
-      },
-      [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
-}
-
 /// Saves its output: dy/dx = y.
 Tensor own_exp(const Tensor& x) {
   return custom(

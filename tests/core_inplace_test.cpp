@@ -486,13 +486,13 @@ class Program {
   Tensors buffers_;
 };
 
-struct Outcome {
+struct Tally {
   int exact = 0, refused = 0;
 };
 
 /// Runs programs begin … end - 1 to first and second order.
-Outcome run_programs(uint32_t begin, uint32_t end) {
-  Outcome outcome;
+Tally run_programs(uint32_t begin, uint32_t end) {
+  Tally tally;
   for (uint32_t seed = begin; seed < end; seed++) {
     const Tensors x = {noise({2, 3}, seed).requires_grad_(), noise({3}, seed + 1).requires_grad_()};
     Program program(seed, x);
@@ -513,10 +513,10 @@ Outcome run_programs(uint32_t begin, uint32_t end) {
       got = both(real);
     } catch (const GradError& e) {
       EXPECT_NE(std::string(e.what()).find("changed in place"), std::string::npos) << e.what();
-      outcome.refused++;
+      tally.refused++;
       continue;
     }
-    outcome.exact++;
+    tally.exact++;
     for (size_t i = 0; i < wanted.size(); i++) {
       EXPECT_EQ(got[i].defined(), wanted[i].defined()) << "program " << seed;
       if (!wanted[i].defined() || !got[i].defined()) continue;
@@ -526,11 +526,11 @@ Outcome run_programs(uint32_t begin, uint32_t end) {
     }
     if (testing::Test::HasFailure()) break;
   }
-  return outcome;
+  return tally;
 }
 
 TEST(Views, RandomProgramsAreExactOrRefused) {
-  const Outcome o = run_programs(0, 2000);
+  const Tally o = run_programs(0, 2000);
   EXPECT_EQ(o.exact + o.refused, 2000);
   EXPECT_GT(o.exact, 1000);
   EXPECT_GT(o.refused, 20);

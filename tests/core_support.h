@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "text_support.h"
+
 /// What the tests of the core share. It does not use gradcheck: the core is proved before it.
 namespace gradus {
 
@@ -17,6 +19,11 @@ inline Tensor leaf(const std::vector<double>& v, const Shape& shape) {
   return values(v, shape).requires_grad_();
 }
 inline Tensor leaf(const std::vector<double>& v) { return leaf(v, {static_cast<int64_t>(v.size())}); }
+
+/// Standard normal float64 numbers, NumPy's of that seed.
+inline Tensor normal(const Shape& shape, int64_t seed = 1) {
+  return values(numpy_random(seed).randn(shape.numel()), shape);
+}
 
 /// Float64 numbers in (-1, 1), the same for the same seed.
 inline Tensor noise(const Shape& shape, uint32_t seed = 1) {
@@ -48,19 +55,15 @@ inline testing::AssertionResult equals(const Tensor& x, const Tensor& wanted, do
   return equals(x, wanted.to_vector(), tolerance);
 }
 
-/// The text of the E that f throws; another type or none is a failure.
-template <class E = Error, class F>
-std::string error_of(F&& f) {
-  try {
-    f();
-  } catch (const E& e) {
-    return e.what();
-  } catch (const std::exception& e) {
-    ADD_FAILURE() << "another exception: " << e.what();
-    return e.what();
-  }
-  ADD_FAILURE() << "no exception";
-  return "";
+/// log(1 + eˣ) as a user writes an op: its rule keeps x.
+inline Tensor log1pexp(const Tensor& x) {
+  return custom(
+      "log1pexp", {x},
+      [](Context& ctx, const Tensors& in) {
+        ctx.save(in[0]);
+        return log1p(exp(in[0]));
+      },
+      [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
 }
 
 using Function = std::function<Tensor(const Tensors&)>;

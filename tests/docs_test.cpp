@@ -1,13 +1,13 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
 #include <sstream>
 
 #include "program.h"
+#include "text_support.h"
 
 /// The pages say what is so: their code stands in the files to which they link, and these are compiled and
 /// run; their outputs are what the programs to which they link print; their links lead somewhere.
@@ -40,19 +40,11 @@ struct Source {
   Lines lines;
 };
 
-Lines lines_of(std::istream& text) {
-  Lines lines;
-  for (std::string line; std::getline(text, line);) lines.push_back(line);
-  return lines;
-}
 Lines lines_of(const std::string& text) {
   std::istringstream stream(text);
-  return lines_of(stream);
-}
-Lines read(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot read " + path.string());
-  return lines_of(file);
+  Lines lines;
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
 }
 
 /// The anchor of a heading as code hosts name it: "5. Where it differs" is 5-where-it-differs.
@@ -97,7 +89,7 @@ Page parse(const std::string& path, const Lines& lines) {
 std::vector<Page> pages() {
   std::vector<Page> all;
   const auto add = [&](const fs::path& path) {
-    all.push_back(parse(path.lexically_relative(kRoot).generic_string(), read(path)));
+    all.push_back(parse(path.lexically_relative(kRoot).generic_string(), lines_of(text_of(path))));
   };
   for (const char* name : {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"}) add(kRoot / name);
   for (const auto& entry : fs::directory_iterator(kRoot / "docs"))
@@ -152,7 +144,7 @@ std::vector<Source> linked_sources(const Page& page) {
   const auto add = [&](const fs::path& path) {
     static const std::set<std::string> extensions{".cpp", ".h", ".txt"};
     if (extensions.contains(path.extension().string()))
-      sources.push_back({path.lexically_relative(kRoot).generic_string(), read(path)});
+      sources.push_back({path.lexically_relative(kRoot).generic_string(), lines_of(text_of(path))});
   };
   for (const Link& link : page.links) {
     if (leads_out(link.target)) continue;

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "program.h"
+#include "text_support.h"
 
 namespace gradus {
 namespace {
@@ -32,12 +33,6 @@ std::string node_of(const std::string& dot, const std::string& title) {
   return dot.substr(begin, dot.find('\n', at) - begin);
 }
 
-size_t count_of(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) n++;
-  return n;
-}
-
 /// What Graphviz makes of a graph, or nothing where it refuses it.
 std::string laid_out(const std::string& dot, const std::string& format) {
   const TemporaryFolder folder;
@@ -45,11 +40,8 @@ std::string laid_out(const std::string& dot, const std::string& format) {
   if (std::system(
           ("dot -T" + format + " '" + (folder / "graph.dot") + "' >'" + (folder / "out") + "' 2>&1").c_str()))
     return "";
-  std::ostringstream text;
-  text << std::ifstream(folder / "out").rdbuf();
-  return text.str();
+  return text_of(folder / "out");
 }
-bool graphviz_is_missing() { return std::system("dot -V >/dev/null 2>&1") != 0; }
 
 TEST(Dot, EachNodeHasItsOpShapeValueAndGradient) {
   const Example e;
@@ -112,17 +104,17 @@ TEST(Dot, ThePassOnTheSideChangesNothing) {
 }
 
 /// A network of four blocks of five ops, and a loss.
-struct Block {
+struct ResidualBlock {
   nn::Linear up{3, 3}, down{3, 3};
   Tensor operator()(const Tensor& x) const { return x + down(relu(up(x))); }
   void visit(nn::Visitor& v) { v("up", up), v("down", down); }
 };
 struct Deep {
-  std::vector<Block> blocks{4};
+  std::vector<ResidualBlock> blocks{4};
   nn::Linear last{3, 1};
   Tensor operator()(const Tensor& x) const {
     Tensor h = x;
-    for (const Block& b : blocks) h = b(h);
+    for (const ResidualBlock& b : blocks) h = b(h);
     return last(h);
   }
   void visit(nn::Visitor& v) { v("blocks", blocks), v("last", last); }

@@ -18,6 +18,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "program.h"
+#include "text_support.h"
+
 namespace gradus::examples {
 namespace {
 
@@ -25,46 +28,8 @@ namespace fs = std::filesystem;
 
 std::string fixture(const std::string& name) { return GRADUS_SOURCE_DIR "/tests/data/" + name; }
 
-/// A folder of the test's own, removed with all that it holds.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "gradus_XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("mkdtemp: " + name);
-    path_ = name;
-  }
-  ~Folder() { fs::remove_all(path_); }
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-  size_t count() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(path_), fs::directory_iterator()));
-  }
-
- private:
-  fs::path path_;
-};
-
-std::string text_of(const std::string& path) {
-  const auto bytes = read_file("test", path);
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-/// The message of the E that f throws; "" where it throws nothing.
-template <class E = FileError, class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 TEST(File, IsWrittenAsAWholeAndReplaced) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "new/deep/a.txt";
   write_file(path, "first");
   EXPECT_EQ(text_of(path), "first");
@@ -75,7 +40,7 @@ TEST(File, IsWrittenAsAWholeAndReplaced) {
 }
 
 TEST(File, ErrorsNameThePathAndTheReason) {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_file(folder / "plain", "kept");
   const std::string below = folder / "plain/a.svg";
   const std::string unwritable = error_of([&] { write_file(below, "x"); });
@@ -84,7 +49,7 @@ TEST(File, ErrorsNameThePathAndTheReason) {
   fs::create_directories(folder / "taken/full");
   const std::string taken = error_of([&] { write_file(folder / "taken", "x"); });
   EXPECT_TRUE(contains(taken, folder / "taken") && contains(taken, "directory")) << taken;
-  EXPECT_EQ(folder.count(), 2u) << "a failed write leaves nothing behind";
+  EXPECT_EQ(folder.entries(), 2u) << "a failed write leaves nothing behind";
 
   const std::string missing = error_of([&] { read_file("op", folder / "missing"); });
   EXPECT_EQ(missing, "op: " + folder / "missing" + ": No such file or directory");
@@ -92,7 +57,7 @@ TEST(File, ErrorsNameThePathAndTheReason) {
 }
 
 TEST(File, AWriteCutShortKeepsTheOldFile) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.svg";
   write_file(path, "old");
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
@@ -105,7 +70,7 @@ TEST(File, AWriteCutShortKeepsTheOldFile) {
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(message, "write_file: " + path + ": File too large");
   EXPECT_EQ(text_of(path), "old");
-  EXPECT_EQ(folder.count(), 1u);
+  EXPECT_EQ(folder.entries(), 1u);
 }
 
 template <class T>
@@ -120,13 +85,13 @@ TEST(Npy, ReadsAndWritesNumpysBytes) {
   EXPECT_EQ(array.shape, (Shape{400, 2}));
   EXPECT_EQ(array.values<double>().size(), 800u);
   EXPECT_THROW(array.values<float>(), DtypeError);
-  const Folder folder;
+  const TemporaryFolder folder;
   write_npy(folder / "a.npy", array);
   EXPECT_EQ(text_of(folder / "a.npy"), text_of(fixture("planar_x.npy")));
 }
 
 TEST(Npy, EveryDtypeAndRankComesBack) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const Array arrays[] = {
       array_of<double>({}, {-0.0}),
       array_of<float>({3}, {1.5f, NAN, -INFINITY}),
@@ -155,7 +120,7 @@ std::string npy_file(const std::string& header, const std::string& data) {
 }
 
 TEST(Npy, RefusesWhatIsNotExactlyAnArray) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.npy", data(32, '\0');
   const auto reading = [&](const std::string& header) {
     write_file(path, npy_file(header, data));
@@ -197,7 +162,7 @@ TEST(Npy, RefusesWhatIsNotExactlyAnArray) {
 }
 
 TEST(Npy, CutAndDamagedFilesAreRefusedOrRead) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "a.npy";
   write_npy(path, array_of<int64_t>({2, 2}, {1, 2, 3, 4}));
   const std::string whole = text_of(path);
@@ -304,7 +269,7 @@ TEST(Hdf5, ErrorsNameWhatWasFoundAndExpected) {
 
 TEST(Hdf5, CutFilesAreRefused) {
   SKIP_WITHOUT_HDF5();
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string path = folder / "cut.h5", whole = text_of(fixture("small.h5"));
   for (size_t length : {size_t(0), size_t(7), size_t(8), size_t(100), whole.size() / 2, whole.size() - 1}) {
     write_file(path, whole.substr(0, length));
@@ -344,7 +309,7 @@ TEST(Cats, AreThePicturesOfTheCourse) {
 
 TEST(Cats, WrongFilesAreNamed) {
   SKIP_WITHOUT_HDF5();
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string train = folder / "train_catvnoncat.h5";
   const auto loading = [&] { return error_of([&] { load_cats(folder / ""); }); };
   EXPECT_TRUE(contains(loading(), "train_catvnoncat.h5: no such file")) << loading();
@@ -513,12 +478,6 @@ TEST(Png, BigPicturesTakeSeveralBlocks) {
 TEST(Base64, VectorsOfTheRfc) {
   const char* expected[] = {"", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"};
   for (size_t n = 0; n <= 6; n++) EXPECT_EQ(base64(std::string_view("foobar").substr(0, n)), expected[n]);
-}
-
-size_t count_of(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) n++;
-  return n;
 }
 
 TEST(Progress, TheLineFitsAndSaysWhatIsLeft) {

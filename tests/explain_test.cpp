@@ -82,7 +82,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 /// Two layers with samples in columns.
-struct Network {
+struct TwoLayers {
   Tensor x = tensor(numpy_random(1).randn(10), {2, 5}, kFloat64),
          y = tensor({{0., 1., 1., 0., 1.}}, kFloat64);
   Tensor w1 = tensor(numpy_random(2).randn(8), {4, 2}, kFloat64).requires_grad_();
@@ -107,7 +107,7 @@ std::vector<std::string> ops(const Explanation& e) {
 }
 
 TEST(Explain, GoesBackFromTheResultToTheLeaves) {
-  const Network n;
+  const TwoLayers n;
   const Explanation e = explain(n.cost, n.names());
   EXPECT_THAT(ops(e), ElementsAre("bce_loss", "sigmoid", "add", "matmul", "tanh", "add", "matmul", "leaf",
                                   "leaf", "leaf", "leaf"));
@@ -122,7 +122,7 @@ TEST(Explain, GoesBackFromTheResultToTheLeaves) {
 }
 
 TEST(Explain, GradientsAreThoseOfBackwardWhichItDoesNotDisturb) {
-  const Network n;
+  const TwoLayers n;
   n.w1.backward(ones({4, 2}, kFloat64), true);  // something to keep: w1.grad() is 1 everywhere
   const Explanation e = explain(n.cost, n.names());
   EXPECT_EQ(n.w1.grad().to_vector(), std::vector<double>(8, 1.0));
@@ -138,7 +138,7 @@ TEST(Explain, GradientsAreThoseOfBackwardWhichItDoesNotDisturb) {
 }
 
 TEST(Explain, SmallTensorsAreNumbersAndLargeOnesASummary) {
-  const Network n;
+  const TwoLayers n;
   const Explanation e = explain(n.cost, n.names());
   const Numbers& a1 = named(e, "A1").results[0].value;
   EXPECT_FALSE(a1.elements.defined());
@@ -163,18 +163,18 @@ TEST(Explain, ValuesAreShownWhereTheyAreKept) {
     return std::count_if(e.steps.begin(), e.steps.end(),
                          [](const BackwardStep& s) { return s.results[0].value.known; });
   };
-  const Network sparing;
+  const TwoLayers sparing;
   const Explanation some = explain(sparing.cost);
   EXPECT_FALSE(some.steps[5].results[0].value.known);  // tanh reads its result, nobody its argument
   EXPECT_EQ(some.steps[5].results[0].value.str(), "not kept");
   const KeepValues keep;
-  const Network all;
+  const TwoLayers all;
   EXPECT_EQ(known(explain(all.cost)), 12);  // the losses, too: their mean is an op of its own here
   EXPECT_EQ(explain(all.cost).steps[6].results[0].value.max, max(matmul(all.w1, all.x) + all.b1).item());
 }
 
 TEST(Explain, SaysWhatHappensToAGradientOnItsWay) {
-  const Network n;
+  const TwoLayers n;
   const BackwardStep add = explain(n.cost, n.names()).steps[5];
   EXPECT_EQ(add.inputs[0].note, "");
   EXPECT_EQ(add.inputs[1].note, "summed from [4, 5] to [4, 1]: the input was broadcast");
@@ -196,7 +196,7 @@ TEST(Explain, SaysWhatHappensToAGradientOnItsWay) {
 }
 
 TEST(Explain, PrintsAFewLinesForEachStep) {
-  const Network n;
+  const TwoLayers n;
   const Explanation e = explain(n.cost, n.names());
   const std::string text = str(e);
   EXPECT_EQ(fmt::format("{}", e), text);

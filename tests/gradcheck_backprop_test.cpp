@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <functional>
 
+#include "core_support.h"
+
 /// The tutorials' backward passes, derived by hand as a student does, line by line: each test replaces a line
 /// by a mistake. The first diagnosis must name it, by the evidence alone.
 namespace gradus {
@@ -11,9 +13,6 @@ namespace {
 
 using testing::HasSubstr;
 
-Tensor normal(const Shape& shape, int64_t seed) {
-  return tensor(numpy_random(seed).randn(shape.numel()), shape, kFloat64);
-}
 Tensor row(const std::vector<double>& v) { return tensor(v, {1, static_cast<int64_t>(v.size())}, kFloat64); }
 
 /// One planted mistake: what the first diagnosis must say of `input`, and what else is wrong because of it.

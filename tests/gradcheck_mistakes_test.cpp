@@ -4,16 +4,13 @@
 
 #include <cmath>
 
+#include "core_support.h"
+
 /// Wrong rules and wrong hand-derived gradients: each must be caught, and its mistake named.
 namespace gradus {
 namespace {
 
 using testing::HasSubstr;
-
-Tensor values(const std::vector<double>& v, const Shape& shape) { return tensor(v, shape, kFloat64); }
-Tensor normal(const Shape& shape, int64_t seed = 1) {
-  return values(numpy_random(seed).randn(shape.numel()), shape);
-}
 
 void expect(const GradcheckReport& report, Finding kind, const std::string& evidence = "",
             const std::string& name = "") {

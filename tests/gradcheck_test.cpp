@@ -5,26 +5,13 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "core_support.h"
+
 namespace gradus {
 namespace {
 
 using testing::HasSubstr;
 using Verdict = GradcheckElement::Verdict;
-
-Tensor values(const std::vector<double>& v, const Shape& shape) { return tensor(v, shape, kFloat64); }
-Tensor normal(const Shape& shape, int64_t seed = 1) {
-  return values(numpy_random(seed).randn(shape.numel()), shape);
-}
-
-Tensor log1pexp(const Tensor& x) {
-  return custom(
-      "log1pexp", {x},
-      [](Context& ctx, const Tensors& in) {
-        ctx.save(in[0]);
-        return log1p(exp(in[0]));
-      },
-      [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
-}
 
 TEST(Gradcheck, ComparesTheWholeJacobian) {
   const auto report = gradcheck([](const Tensor& x) { return tanh(x); }, {values({0.5, -1, 2}, {3})});

@@ -2,10 +2,8 @@
 #include <gmock/gmock.h>
 #include <gradus/autograd/base/error.h>
 
-#include <fstream>
-#include <sstream>
-
 #include "browser.h"
+#include "text_support.h"
 
 namespace gradus {
 namespace {
@@ -13,13 +11,6 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
-
-std::string text_of(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path).rdbuf();
-  return text.str();
-}
-bool graphviz_is_missing() { return std::system("dot -V >/dev/null 2>&1") != 0; }
 
 /// Runs gradus with a PATH on which nothing is found.
 Outcome without_tools(const std::string& arguments) {

@@ -11,14 +11,14 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 
 /// loss = mean(tanh(x w) · tanh(x w)): two paths meet at the tanh.
-struct Example {
+struct TwoPaths {
   Tensor x = ones({3, 2}), w = ones({2, 4}).requires_grad_();
   Tensor h = tanh(matmul(x, w));
   Tensor loss = (h * h).mean();
 };
 
 TEST(Graph, NodesComeInBackwardOrderOnceEach) {
-  const Example e;
+  const TwoPaths e;
   const auto nodes = graph_nodes(e.loss);
   std::vector<std::string> names(nodes.size());
   std::transform(nodes.begin(), nodes.end(), names.begin(), [](const Node* n) { return n->name(); });

@@ -16,18 +16,10 @@
 #include <cmath>
 #include <memory>
 
+#include "text_support.h"
+
 namespace gradus {
 namespace {
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 using Values = std::vector<double>;
 

@@ -13,18 +13,10 @@
 #include <limits>
 #include <memory>
 
+#include "text_support.h"
+
 namespace gradus {
 namespace {
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
 
 using Values = std::vector<double>;
 using Maker = std::function<std::unique_ptr<optim::Optimizer>(const Tensors&)>;

@@ -79,9 +79,10 @@ Numbers first(const Numbers& all, size_t n) {
 }
 
 // Every 1000 iterations, and after the last.
-const Numbers kCosts = {0.6930480201239823,  0.28808329356901846, 0.2543854940732459,  0.23386415038952213,
-                        0.22679248744854008, 0.22264427549299015, 0.21973140404281316, 0.21750365405131297,
-                        0.21944054451579553, 0.21855371993411996, 0.21781900552238398};
+const Numbers kPlanarCosts = {0.6930480201239823,  0.28808329356901846, 0.2543854940732459,
+                              0.23386415038952213, 0.22679248744854008, 0.22264427549299015,
+                              0.21973140404281316, 0.21750365405131297, 0.21944054451579553,
+                              0.21855371993411996, 0.21781900552238398};
 
 TEST(Planar, StartsFromTheTutorialsWeights) {
   Planar planar(load_planar_dataset(), {});
@@ -121,7 +122,7 @@ TEST(Planar, FirstThousandIterationsMatch) {
   Planar planar(load_planar_dataset(), {.iterations = 1000});
   const CostCurve curve = planar.train();
   EXPECT_EQ(curve.iterations, (Numbers{0, 1000}));
-  expect_close(curve.costs, first(kCosts, 2), 1e-9);
+  expect_close(curve.costs, first(kPlanarCosts, 2), 1e-9);
 }
 
 // After iteration 7000 the run passes a point that magnifies rounding: two right programs differ by up to
@@ -129,9 +130,9 @@ TEST(Planar, FirstThousandIterationsMatch) {
 TEST(PlanarSlow, TheWholeRunMatches) {
   Planar planar(load_planar_dataset(), {});
   const CostCurve curve = planar.train();
-  ASSERT_EQ(curve.costs.size(), kCosts.size());
-  expect_close(first(curve.costs, 8), first(kCosts, 8), 1e-9);
-  expect_close(curve.costs, kCosts, 3e-3);
+  ASSERT_EQ(curve.costs.size(), kPlanarCosts.size());
+  expect_close(first(curve.costs, 8), first(kPlanarCosts, 8), 1e-9);
+  expect_close(curve.costs, kPlanarCosts, 3e-3);
   EXPECT_GE(planar.right(), 0.90);
   EXPECT_LE(planar.right(), 0.915);
 }
@@ -141,9 +142,9 @@ TEST(PlanarSlow, Float32AgreesLoosely) {
   const CostCurve curve = planar.train();
   const Numbers numpy = {0.693048095703125,   0.2880833053588867,  0.2543854522705078,  0.2338641357421875,
                          0.22679244995117187, 0.22264427185058594, 0.21973148345947266, 0.2175038528442383};
-  ASSERT_EQ(curve.costs.size(), kCosts.size());
+  ASSERT_EQ(curve.costs.size(), kPlanarCosts.size());
   expect_close(first(curve.costs, 8), numpy, 1e-5);
-  expect_close(curve.costs, kCosts, 5e-3);
+  expect_close(curve.costs, kPlanarCosts, 5e-3);
   EXPECT_GE(planar.right(), 0.90);
   EXPECT_LE(planar.right(), 0.915);
 }
@@ -259,13 +260,13 @@ TEST(Planar, UnknownNamesAreRefused) {
   EXPECT_THROW(train({}, [] { return Tensor(); }, {.optimizer = "newton", .lr = 1, .iterations = 1}), Error);
 }
 
-const std::string kProgram = "04_planar";
+const std::string kPlanarProgram = "04_planar";
 
 TEST(PlanarProgram, DrawsWhatItLearnt) {
-  GRADUS_SKIP_WITHOUT(kProgram);
+  GRADUS_SKIP_WITHOUT(kPlanarProgram);
   const TemporaryFolder folder;
   const std::string out = folder / "new/out";
-  const Outcome outcome = run_program(kProgram, "--iterations 100 --out " + out);
+  const Outcome outcome = run_program(kPlanarProgram, "--iterations 100 --out " + out);
   EXPECT_EQ(outcome.code, 0) << outcome.text;
   EXPECT_NE(outcome.text.find("accuracy"), std::string::npos) << outcome.text;
   for (const char* name : {"/planar.svg", "/planar_cost.svg"}) {
@@ -275,7 +276,7 @@ TEST(PlanarProgram, DrawsWhatItLearnt) {
 }
 
 TEST(PlanarProgram, BadOptionsAreRefused) {
-  GRADUS_SKIP_WITHOUT(kProgram);
+  GRADUS_SKIP_WITHOUT(kPlanarProgram);
   const std::pair<const char*, const char*> cases[] = {
       {"--hidden 0", "--hidden: must be above 0: 0"},
       {"--hidden many", "--hidden: must be above 0: many"},
@@ -287,15 +288,15 @@ TEST(PlanarProgram, BadOptionsAreRefused) {
       {"--colour red", "not expected"},
   };
   for (const auto& [options, reason] : cases) {
-    const Outcome outcome = run_program(kProgram, options);
+    const Outcome outcome = run_program(kPlanarProgram, options);
     EXPECT_EQ(outcome.code, 2) << options;
     EXPECT_NE(outcome.text.find(reason), std::string::npos) << outcome.text;
   }
 }
 
 TEST(PlanarProgram, AnUnwritableFolderIsAnError) {
-  GRADUS_SKIP_WITHOUT(kProgram);
-  const Outcome outcome = run_program(kProgram, "--iterations 100 --out /dev/null/out");
+  GRADUS_SKIP_WITHOUT(kPlanarProgram);
+  const Outcome outcome = run_program(kPlanarProgram, "--iterations 100 --out /dev/null/out");
   EXPECT_EQ(outcome.code, 1);
   EXPECT_NE(outcome.text.find("/dev/null/out"), std::string::npos) << outcome.text;
 }

@@ -25,10 +25,15 @@ class TemporaryFolder {
   TemporaryFolder(const TemporaryFolder&) = delete;
   std::string path() const { return path_.string(); }
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  size_t entries() const {
+    return static_cast<size_t>(std::distance(std::filesystem::directory_iterator(path_), {}));
+  }
 
  private:
   std::filesystem::path path_;
 };
+
+inline bool graphviz_is_missing() { return std::system("dot -V >/dev/null 2>&1") != 0; }
 
 /// A program that is built into the tests' own folder.
 inline std::string path_of_program(const std::string& name) {

@@ -22,42 +22,22 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "program.h"
+#include "text_support.h"
+
 namespace gradus {
 namespace {
 
 namespace fs = std::filesystem;
 
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const FileError& e) {
-    return e.what();
-  }
-  return "";
-}
-
-/// A folder of its own for each test, removed at its end.
+/// Each test has a folder of its own.
 class Safetensors : public testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) /
-              fmt::format("gradus-{}-{}", ::getpid(),
-                          testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
+  std::string path(const std::string& name = "x.safetensors") const { return folder_ / name; }
 
-  std::string path(const std::string& name = "x.safetensors") const { return (folder_ / name).string(); }
-  size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), {})); }
-
-  fs::path folder_;
+  TemporaryFolder folder_;
 };
 
-std::string bytes_of(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 void write_bytes(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
@@ -115,7 +95,7 @@ TEST_F(Safetensors, KeepsEveryDtypeRankAndName) {
   expect_equal(nn::load(path()), state);
   nn::save(path(), {});
   EXPECT_TRUE(nn::load(path()).empty());
-  EXPECT_EQ(files(), 1u);
+  EXPECT_EQ(folder_.entries(), 1u);
 }
 
 TEST_F(Safetensors, WritesTheFormatByteForByte) {
@@ -126,7 +106,7 @@ TEST_F(Safetensors, WritesTheFormatByteForByte) {
       R"({"u":{"dtype":"U8","shape":[1],"data_offsets":[8,9]},"w":{"dtype":"F32","shape":[1, 2],"data_offsets":[0,8]}} )";
   std::string padded = header;
   while (padded.size() % 8) padded += ' ';
-  EXPECT_EQ(bytes_of(path()), file_with(padded, std::string("\0\0\x80?\0\0\0@\x07", 9)));
+  EXPECT_EQ(text_of(path()), file_with(padded, std::string("\0\0\x80?\0\0\0@\x07", 9)));
 }
 
 TEST_F(Safetensors, ReadsWhatOthersWrite) {
@@ -187,13 +167,14 @@ TEST_F(Safetensors, RefusesWithTheReason) {
   };
   for (const auto& c : cases) {
     write_bytes(path(), file_with(c.header, data));
-    const std::string message = error_of([&] { nn::load(path()); });
+    const std::string message = error_of<FileError>([&] { nn::load(path()); });
     EXPECT_TRUE(message.starts_with("load: " + path() + ": ")) << message;
     EXPECT_NE(message.find(c.reason), std::string::npos) << message << "\nof " << c.header;
   }
   write_bytes(path(), file_with(R"({"a":{"dtype":"BOOL","shape":[8],"data_offsets":[0,8]}})",
                                 std::string("\1\0\1\0\0\0\0\2", 8)));
-  EXPECT_NE(error_of([&] { nn::load(path()); }).find("a bool that is neither 0 nor 1"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(path()); }).find("a bool that is neither 0 nor 1"),
+            std::string::npos);
 }
 
 TEST_F(Safetensors, RefusesLengthsThatTheFileDoesNotHold) {
@@ -202,12 +183,14 @@ TEST_F(Safetensors, RefusesLengthsThatTheFileDoesNotHold) {
     std::string bytes = file_with("{}");
     std::memcpy(bytes.data(), &n, 8);
     write_bytes(path(), bytes);
-    EXPECT_NE(error_of([&] { nn::load(path()); }).find(std::to_string(n)), std::string::npos);
+    EXPECT_NE(error_of<FileError>([&] { nn::load(path()); }).find(std::to_string(n)), std::string::npos);
   }
-  EXPECT_NE(error_of([&] { nn::load(path("missing")); }).find("No such file"), std::string::npos);
-  EXPECT_NE(error_of([&] { nn::load(folder_.string()); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(path("missing")); }).find("No such file"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(folder_.path()); }).find("not a regular file"),
+            std::string::npos);
   ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
-  EXPECT_NE(error_of([&] { nn::load(path("pipe")); }).find("not a regular file"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(path("pipe")); }).find("not a regular file"),
+            std::string::npos);
 }
 
 TEST_F(Safetensors, RefusesMoreTensorsThanMemoryWouldBear) {
@@ -216,15 +199,16 @@ TEST_F(Safetensors, RefusesMoreTensorsThanMemoryWouldBear) {
     header += fmt::format(R"("{}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}},)", i);
   header.back() = '}';
   write_bytes(path(), file_with(header));
-  EXPECT_NE(error_of([&] { nn::load(path()); }).find("more than 65536 tensors"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(path()); }).find("more than 65536 tensors"),
+            std::string::npos);
 }
 
 TEST_F(Safetensors, EveryCutAndEveryFlippedBitIsAnErrorOrAValidFile) {
   nn::save(path(), {{"w", tensor({{1.0, 2.0}, {3.0, 4.0}})}, {"m", tensor({true, false})}});
-  const std::string whole = bytes_of(path());
+  const std::string whole = text_of(path());
   for (size_t n = 0; n < whole.size(); n++) {
     write_bytes(path(), whole.substr(0, n));
-    EXPECT_NE(error_of([&] { nn::load(path()); }), "") << "cut to " << n;
+    EXPECT_NE(error_of<FileError>([&] { nn::load(path()); }), "") << "cut to " << n;
   }
   write_bytes(path(), whole);
   std::fstream file(path(), std::ios::in | std::ios::out | std::ios::binary);
@@ -244,7 +228,7 @@ TEST_F(Safetensors, EveryCutAndEveryFlippedBitIsAnErrorOrAValidFile) {
     }
     put(at, whole[at]);
   }
-  EXPECT_EQ(bytes_of(path()), whole);
+  EXPECT_EQ(text_of(path()), whole);
   EXPECT_GT(refused, whole.size() * 4);
 }
 
@@ -253,12 +237,12 @@ TEST_F(Safetensors, HostileFilesGetTheirVerdicts) {
   const fs::path hostile = corpus ? fs::weakly_canonical(corpus).parent_path() / "hostile_files" : fs::path();
   if (!fs::exists(hostile / "verdicts.json"))
     GTEST_SKIP() << "GRADUS_CORPUS names no folder beside hostile_files";
-  const auto verdicts = nlohmann::json::parse(bytes_of((hostile / "verdicts.json").string()));
+  const auto verdicts = nlohmann::json::parse(text_of((hostile / "verdicts.json").string()));
   int tried = 0;
   for (const auto& entry : verdicts.items()) {
     const fs::path file = hostile / entry.key();
     if (file.extension() != ".safetensors") continue;
-    const std::string message = error_of([&] { nn::load(file.string()); });
+    const std::string message = error_of<FileError>([&] { nn::load(file.string()); });
     const std::string verdict = entry.value()["verdict"];
     tried++;
     if (verdict == "either") continue;
@@ -286,34 +270,40 @@ TEST_F(Safetensors, SaveRefusesWhatCannotBeReadBack) {
 
 TEST_F(Safetensors, AFailedSaveLeavesTheOldFileAndNothingElse) {
   nn::save(path(), {{"a", ones({1})}});
-  const std::string before = bytes_of(path());
+  const std::string before = text_of(path());
   const nn::NamedTensors large = {{"a", ones({1 << 16})}};
   // A limit on the size of files cuts the write in the middle.
-  EXPECT_EQ(in_child([&] {
-              const rlimit limit{1 << 12, 1 << 12};
-              ::signal(SIGXFSZ, SIG_IGN);
-              ::setrlimit(RLIMIT_FSIZE, &limit);
-              return error_of([&] { nn::save(path(), large); }).starts_with("save: " + path() + ": ") ? 0 : 1;
-            }),
-            0);
-  EXPECT_EQ(bytes_of(path()), before);
-  EXPECT_EQ(files(), 1u);
+  EXPECT_EQ(
+      in_child([&] {
+        const rlimit limit{1 << 12, 1 << 12};
+        ::signal(SIGXFSZ, SIG_IGN);
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        return error_of<FileError>([&] { nn::save(path(), large); }).starts_with("save: " + path() + ": ")
+                   ? 0
+                   : 1;
+      }),
+      0);
+  EXPECT_EQ(text_of(path()), before);
+  EXPECT_EQ(folder_.entries(), 1u);
 
-  EXPECT_NE(error_of([&] { nn::save(path("none/x"), large); }).find("No such file"), std::string::npos);
+  EXPECT_NE(error_of<FileError>([&] { nn::save(path("none/x"), large); }).find("No such file"),
+            std::string::npos);
   fs::create_directory(path("folder"));
-  EXPECT_NE(error_of([&] { nn::save(path("folder"), large); }), "");
-  EXPECT_EQ(files(), 2u);
+  EXPECT_NE(error_of<FileError>([&] { nn::save(path("folder"), large); }), "");
+  EXPECT_EQ(folder_.entries(), 2u);
 }
 
 TEST_F(Safetensors, AReadOnlyFolderIsAnError) {
   nn::save(path(), {{"a", ones({1})}});
-  ::chmod(folder_.c_str(), 0555);
+  ::chmod(folder_.path().c_str(), 0555);
   const int status = in_child([&] {
     // The superuser may write everywhere.
     if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;
-    return error_of([&] { nn::save(path(), {}); }) == "save: " + path() + ": Permission denied" ? 0 : 1;
+    return error_of<FileError>([&] { nn::save(path(), {}); }) == "save: " + path() + ": Permission denied"
+               ? 0
+               : 1;
   });
-  ::chmod(folder_.c_str(), 0755);
+  ::chmod(folder_.path().c_str(), 0755);
   EXPECT_EQ(status, 0);
   EXPECT_EQ(nn::load(path()).size(), 1u);
 }

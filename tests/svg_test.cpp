@@ -10,12 +10,10 @@
 #include <numbers>
 #include <regex>
 
+#include "text_support.h"
+
 namespace gradus::examples {
 namespace {
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
 
 /// Whether every tag of an XML text is closed, in order, and no bare & or < is left.
 testing::AssertionResult well_formed(const std::string& xml) {
@@ -40,12 +38,6 @@ testing::AssertionResult well_formed(const std::string& xml) {
   }
   if (!open.empty()) return testing::AssertionFailure() << "never closed: " << open.back();
   return testing::AssertionSuccess();
-}
-
-size_t count_of(const std::string& text, const std::string& part) {
-  size_t n = 0;
-  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) n++;
-  return n;
 }
 
 TEST(Svg, TicksAreRound) {

@@ -2,12 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gradus/autograd/engine/custom.h>
+
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <regex>
 #include <set>
-#include <sstream>
+
+#include "text_support.h"
 
 /// The table is whole: every public op has a row, and every node that an op records belongs to one.
 namespace gradus::table {
@@ -16,12 +17,8 @@ namespace {
 namespace fs = std::filesystem;
 using Names = std::set<std::string>;
 
-std::string read(const fs::path& path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("cannot read " + path.string());
-  std::ostringstream text;
-  text << file.rdbuf();
-  return std::regex_replace(text.str(), std::regex("//[^\n]*"), "");
+std::string code_of(const fs::path& path) {
+  return std::regex_replace(text_of(path), std::regex("//[^\n]*"), "");
 }
 
 /// What of Tensor's is no op: its history, and what only passes on to another member.
@@ -67,12 +64,12 @@ Names functions_of_rows() {
 
 Names public_ops() {
   const fs::path root = fs::path(GRADUS_SOURCE_DIR) / "autograd";
-  Names ops = ops_in(read(root / "core" / "tensor.h"));
+  Names ops = ops_in(code_of(root / "core" / "tensor.h"));
   for (const auto& entry : fs::directory_iterator(root / "ops")) {
     // Entry points for ops, and the table itself.
     const std::string name = entry.path().filename();
     if (entry.path().extension() == ".h" && name != "pointwise.h" && name != "table.h")
-      ops.merge(ops_in(read(entry.path())));
+      ops.merge(ops_in(code_of(entry.path())));
   }
   return ops;
 }

@@ -108,8 +108,8 @@ Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
 }
 
 /// Every target but ignore_index is a class.
-void check_range(const char* op, const int64_t* target, const Layout& layout, int64_t classes,
-                 int64_t ignore_index) {
+void check_each_class(const char* op, const int64_t* target, const Layout& layout, int64_t classes,
+                      int64_t ignore_index) {
   const int64_t bad = kernels::first_out_of_range(target, layout, classes, ignore_index);
   if (bad >= 0)
     fail<IndexError>("{}: target {} is not one of {} classes", op, target[element_offset(layout, bad)],
@@ -121,7 +121,7 @@ void check_classes(const char* op, int64_t classes, const Tensor& target, const 
   if (weight.defined() && !(weight.shape() == Shape{classes}))
     fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
                      weight.shape());
-  launch({&target.storage()}, check_range, op, reinterpret_cast<const int64_t*>(target.storage().data()),
+  launch({&target.storage()}, check_each_class, op, reinterpret_cast<const int64_t*>(target.storage().data()),
          target.layout(), classes, ignore_index);
 }
 

@@ -45,7 +45,7 @@ Samples misclassified() {
           {{scattered({2, 3}), tensor({0, 1}), scattered({2}, 0, 1)}, {}},
           {{scattered({}), tensor(0)}, {}}};
 }
-Samples misfits() {
+Samples misfit_losses() {
   return {{{scattered({2}, 0, 1), scattered({2, 1}, 0, 1)}, {}},
           {{scattered({2, 3}, 0, 1), scattered({3}, 0, 1)}, {}},
           {{Tensor(), scattered({3}, 0, 1)}, {}}};
@@ -80,7 +80,7 @@ std::vector<OpRow> loss_rows() {
        },
        false, 2,
        [] {
-         Samples samples = misfits();
+         Samples samples = misfit_losses();
          samples.push_back({{tensor({0.5, 1.5}), tensor({0.0, 1.0})}, {}});
          samples.push_back({{tensor({0.5, -0.5}), tensor({0.0, 1.0})}, {}});
          samples.push_back(
@@ -96,7 +96,7 @@ std::vector<OpRow> loss_rows() {
                         {{z, t, pw}, {{"has_pos_weight", 1.0}, {"reduction", "sum"}}},
                         {{z, t, w, pw}, {{"has_weight", 1.0}, {"has_pos_weight", 1.0}}}};
        },
-       false, 2, misfits},
+       false, 2, misfit_losses},
       {"nll_loss", "nll_loss", nll,
        [] {
          Samples samples = classified();

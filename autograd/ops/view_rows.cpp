@@ -23,7 +23,7 @@ Dtype dtype_of_word(const std::string& word) {
 }
 
 Samples cube() { return {{{scattered({2, 3, 4})}, {}}}; }
-Samples undefined() { return {{{Tensor()}, {}}}; }
+Samples undefined_view() { return {{{Tensor()}, {}}}; }
 /// Multiples of 1/64, which float32 holds exactly.
 Samples short_numbers() {
   std::vector<double> x(6);
@@ -169,18 +169,18 @@ std::vector<OpRow> view_rows() {
                         {{scattered({5})}, {{"dim", 1.0}}},
                         {{scattered({})}, {{"dim", 0.0}}}};
        }},
-      {"detach", "Tensor::detach", member<&Tensor::detach>, cube, false, 0, undefined},
-      {"clone", "Tensor::clone", member<&Tensor::clone>, cube, false, 2, undefined},
+      {"detach", "Tensor::detach", member<&Tensor::detach>, cube, false, 0, undefined_view},
+      {"clone", "Tensor::clone", member<&Tensor::clone>, cube, false, 2, undefined_view},
       {"contiguous", "Tensor::contiguous", member<&Tensor::contiguous>,
        [] {
          return Samples{{{scattered({2, 3})}, {}}, {{scattered({2, 3}).t()}, {}}};
        },
-       false, 2, undefined},
+       false, 2, undefined_view},
       {"to", "Tensor::to",
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {x[0].to(dtype_of_word(attrs.word("dtype", "float32")))};
        },
-       short_numbers, false, 2, undefined},
+       short_numbers, false, 2, undefined_view},
   };
 }
 

@@ -13,11 +13,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Close {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, Close>;
-
 std::string reason_of(int error) { return std::generic_category().message(error); }
 
 }  // namespace

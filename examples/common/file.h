@@ -1,11 +1,19 @@
 #pragma once
 #include <cstddef>
+#include <cstdio>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace gradus::examples {
+
+/// A file of the C library, closed where its owner ends.
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, CloseFile>;
 
 /// The whole of a regular file. FileError `op: path: reason` where it is missing or can't be read.
 std::vector<std::byte> read_file(std::string_view op, const std::string& path);

@@ -1,3 +1,4 @@
+#include <common/file.h>
 #include <common/graphviz.h>
 #include <gradus/autograd/base/error.h>
 #include <spawn.h>
@@ -14,11 +15,6 @@
 
 namespace gradus::examples {
 namespace {
-
-struct Close {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, Close>;
 
 File temporary_file() {
   File file(std::tmpfile());

@@ -95,7 +95,8 @@ void broadcasting(Board& board) {
       "sum((gamma * x + beta)^2).");
 }
 
-const Lesson lesson(5, "broadcasting", "Broadcasting, and why a bias gradient is a sum", broadcasting);
+const Lesson broadcasting_lesson(5, "broadcasting", "Broadcasting, and why a bias gradient is a sum",
+                                 broadcasting);
 
 }  // namespace
 }  // namespace gradus::examples

@@ -5,7 +5,7 @@
 namespace gradus::examples {
 namespace {
 
-Tensor leaf(double value) { return tensor(value, kFloat64).requires_grad_(); }
+Tensor operand(double value) { return tensor(value, kFloat64).requires_grad_(); }
 
 void chain_rule(Board& board) {
   board.step("Forward: one node after the other");
@@ -59,7 +59,7 @@ void chain_rule(Board& board) {
       "walk gives the gradient of every input, however many there are.");
 
   board.step("Gradus walks the same way");
-  const Tensor ta = leaf(a), tb = leaf(b), tc = leaf(c);
+  const Tensor ta = operand(a), tb = operand(b), tc = operand(c);
   Tensor tu = ta * tb;
   Tensor tv = tu + tc;
   const Tensor tl = square(tv);
@@ -107,7 +107,7 @@ void chain_rule(Board& board) {
   board.say(
       "In L = a b + a, the value a goes two ways. A change of a changes L along both of them, so the two "
       "gradients that come back to a are added: dL/da = b + 1.");
-  const Tensor a2 = leaf(a), b2 = leaf(b);
+  const Tensor a2 = operand(a), b2 = operand(b);
   (a2 * b2 + a2).backward();
   board.compare({{"dL/da", tensor(b + 1, kFloat64), a2.grad()}, {"dL/db", tensor(a, kFloat64), b2.grad()}});
   board.say(
@@ -127,7 +127,7 @@ void chain_rule(Board& board) {
       "gradient b = …");
 }
 
-const Lesson lesson(1, "chain-rule", "The chain rule on a graph of three nodes", chain_rule);
+const Lesson chain_rule_lesson(1, "chain-rule", "The chain rule on a graph of three nodes", chain_rule);
 
 }  // namespace
 }  // namespace gradus::examples

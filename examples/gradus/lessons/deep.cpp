@@ -152,7 +152,7 @@ void deep(Board& board) {
       "and for tanh: which of Z and A does each derivative need?");
 }
 
-const Lesson lesson(4, "deep", "The second tutorial's backward pass through L layers", deep);
+const Lesson deep_lesson(4, "deep", "The second tutorial's backward pass through L layers", deep);
 
 }  // namespace
 }  // namespace gradus::examples

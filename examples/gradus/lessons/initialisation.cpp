@@ -11,10 +11,10 @@ namespace {
 double deviation(const Tensor& x) { return std::sqrt(square(x - x.mean()).mean().item()); }
 
 /// How a cost went with weights that start as `scale` · randn.
-struct Run {
+struct Training {
   double first, soon, late, saturated, gradient;
 };
-Run trained(double scale) {
+Training trained(double scale) {
   const Dataset flower = load_planar_dataset();
   const Tensor x = inputs(flower, kFloat64), y = labels(flower, kFloat64);
   PlanarNetwork network(4, "tanh", "sigmoid", kFloat64);
@@ -24,7 +24,7 @@ Run trained(double scale) {
     for (Tensor w : p) w *= scale / 0.01;
   }
   const auto cost = [&] { return binary_cross_entropy_with_logits(network.layers(x), y); };
-  Run run{};
+  Training run{};
   const Tensor hidden = tanh(linear(x, p[0], p[1]));
   run.saturated = (abs(hidden) > 0.99).to(kFloat64).mean().item();
   run.gradient = std::sqrt(square(grad({cost()}, {p[0]})[0]).sum().item());
@@ -93,10 +93,10 @@ void initialisation(Board& board) {
       "of hidden outputs that are saturated, |tanh| > 0.99, the norm of the first dW1, and the cost at the "
       "start, after 300 steps and after 3000:");
   rows = {{"factor", "saturated", "|dW1|", "cost: first", "after 300", "after 3000"}};
-  std::vector<Run> runs;
+  std::vector<Training> runs;
   for (const double scale : {0.01, 1., 10., 100.}) {
     runs.push_back(trained(scale));
-    const Run& r = runs.back();
+    const Training& r = runs.back();
     rows.push_back({number(scale), fmt::format("{:.0f} %", 100 * r.saturated), small(r.gradient),
                     fmt::format("{:.4f}", r.first), fmt::format("{:.4f}", r.soon),
                     fmt::format("{:.4f}", r.late)});
@@ -164,7 +164,8 @@ void initialisation(Board& board) {
       "take?");
 }
 
-const Lesson lesson(7, "initialisation", "Initialisation: why 0.01, why divide by √n", initialisation);
+const Lesson initialisation_lesson(7, "initialisation", "Initialisation: why 0.01, why divide by √n",
+                                   initialisation);
 
 }  // namespace
 }  // namespace gradus::examples

@@ -112,7 +112,7 @@ void neuron(Board& board) {
       "the loss is -log(1 - a), and a is sigmoid(sum(w * x) + b).");
 }
 
-const Lesson lesson(2, "neuron", "A neuron: forward, backward, learning", neuron);
+const Lesson neuron_lesson(2, "neuron", "A neuron: forward, backward, learning", neuron);
 
 }  // namespace
 }  // namespace gradus::examples

@@ -183,7 +183,7 @@ void numeric(Board& board) {
       "f''' grows with h, ε f / h shrinks. And why does gradcheck scale its step with the size of x?");
 }
 
-const Lesson lesson(9, "numeric", "Numeric differentiation, and its own errors", numeric);
+const Lesson numeric_lesson(9, "numeric", "Numeric differentiation, and its own errors", numeric);
 
 }  // namespace
 }  // namespace gradus::examples

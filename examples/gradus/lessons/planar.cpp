@@ -131,7 +131,7 @@ void planar(Board& board) {
       "it. Find them by reading; then run the check, and see whether it names the same three.");
 }
 
-const Lesson lesson(3, "planar", "The first tutorial's backward pass, line by line", planar);
+const Lesson planar_lesson(3, "planar", "The first tutorial's backward pass, line by line", planar);
 
 }  // namespace
 }  // namespace gradus::examples

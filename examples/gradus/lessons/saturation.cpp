@@ -131,7 +131,7 @@ void saturation(Board& board) {
       "steps does a unit with b = -50 need to come back?");
 }
 
-const Lesson lesson(6, "saturation", "Saturation and dead units", saturation);
+const Lesson saturation_lesson(6, "saturation", "Saturation and dead units", saturation);
 
 }  // namespace
 }  // namespace gradus::examples

@@ -130,8 +130,8 @@ void second_derivatives(Board& board) {
       "of the learning rate? What does it do where f'' is negative?");
 }
 
-const Lesson lesson(10, "second-derivatives", "Second derivatives, and how far a step may go",
-                    second_derivatives);
+const Lesson second_derivatives_lesson(10, "second-derivatives",
+                                       "Second derivatives, and how far a step may go", second_derivatives);
 
 }  // namespace
 }  // namespace gradus::examples

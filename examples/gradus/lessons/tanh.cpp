@@ -114,7 +114,7 @@ void tanh_mistake(Board& board) {
       "dZ2 for the second one by hand: the probability is p = (1 + A2)/2, the label t is -1 or 1.");
 }
 
-const Lesson lesson(8, "tanh", "The tutorial's tanh mistake, and how checking finds it", tanh_mistake);
+const Lesson tanh_lesson(8, "tanh", "The tutorial's tanh mistake, and how checking finds it", tanh_mistake);
 
 }  // namespace
 }  // namespace gradus::examples
