@@ -6,12 +6,12 @@
 #include <cmath>
 #include <functional>
 #include <random>
-#include <string>
 #include <vector>
 
 #include "text_support.h"
 
-/// What the tests of the core share. It does not use gradcheck: the core is proved before it.
+/// What the tests of the core and of gradcheck share. It does not use gradcheck: the core is proved before
+/// it.
 namespace gradus {
 
 inline Tensor values(const std::vector<double>& v, const Shape& shape) { return tensor(v, shape, kFloat64); }

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <fstream>
 #include <regex>
-#include <sstream>
 
 #include "program.h"
 #include "text_support.h"

@@ -43,17 +43,18 @@ TEST(File, ErrorsNameThePathAndTheReason) {
   const TemporaryFolder folder;
   write_file(folder / "plain", "kept");
   const std::string below = folder / "plain/a.svg";
-  const std::string unwritable = error_of([&] { write_file(below, "x"); });
+  const std::string unwritable = error_of<FileError>([&] { write_file(below, "x"); });
   EXPECT_TRUE(contains(unwritable, below) && contains(unwritable, "Not a directory")) << unwritable;
 
   fs::create_directories(folder / "taken/full");
-  const std::string taken = error_of([&] { write_file(folder / "taken", "x"); });
+  const std::string taken = error_of<FileError>([&] { write_file(folder / "taken", "x"); });
   EXPECT_TRUE(contains(taken, folder / "taken") && contains(taken, "directory")) << taken;
   EXPECT_EQ(folder.entries(), 2u) << "a failed write leaves nothing behind";
 
-  const std::string missing = error_of([&] { read_file("op", folder / "missing"); });
+  const std::string missing = error_of<FileError>([&] { read_file("op", folder / "missing"); });
   EXPECT_EQ(missing, "op: " + folder / "missing" + ": No such file or directory");
-  EXPECT_TRUE(contains(error_of([&] { read_file("op", folder / "taken"); }), "not a regular file"));
+  EXPECT_TRUE(
+      contains(error_of<FileError>([&] { read_file("op", folder / "taken"); }), "not a regular file"));
 }
 
 TEST(File, AWriteCutShortKeepsTheOldFile) {
@@ -65,7 +66,7 @@ TEST(File, AWriteCutShortKeepsTheOldFile) {
   getrlimit(RLIMIT_FSIZE, &before);
   const rlimit small{1000, before.rlim_max};
   setrlimit(RLIMIT_FSIZE, &small);
-  const std::string message = error_of([&] { write_file(path, std::string(100000, 'x')); });
+  const std::string message = error_of<FileError>([&] { write_file(path, std::string(100000, 'x')); });
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, handler);
   EXPECT_EQ(message, "write_file: " + path + ": File too large");
@@ -124,7 +125,7 @@ TEST(Npy, RefusesWhatIsNotExactlyAnArray) {
   const std::string path = folder / "a.npy", data(32, '\0');
   const auto reading = [&](const std::string& header) {
     write_file(path, npy_file(header, data));
-    return error_of([&] { read_npy(path); });
+    return error_of<FileError>([&] { read_npy(path); });
   };
   EXPECT_EQ(reading("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }\n"), "");
   EXPECT_EQ(reading("{'shape':(4,),'fortran_order':False,'descr':'<i8'}   \n"), "");
@@ -156,9 +157,9 @@ TEST(Npy, RefusesWhatIsNotExactlyAnArray) {
     EXPECT_TRUE(contains(message, reason) && contains(message, path)) << header << " -> " << message;
   }
   write_file(path, npy_file("{'descr': '<f8', 'fortran_order': False, 'shape': (2, 2), }\n", data + " "));
-  EXPECT_TRUE(contains(error_of([&] { read_npy(path); }), "33 bytes of data"));
+  EXPECT_TRUE(contains(error_of<FileError>([&] { read_npy(path); }), "33 bytes of data"));
   write_file(path, npy_file("{'descr': '|b1', 'fortran_order': False, 'shape': (2,), }\n", "\x01\x02"));
-  EXPECT_TRUE(contains(error_of([&] { read_npy(path); }), "neither 0 nor 1"));
+  EXPECT_TRUE(contains(error_of<FileError>([&] { read_npy(path); }), "neither 0 nor 1"));
 }
 
 TEST(Npy, CutAndDamagedFilesAreRefusedOrRead) {
@@ -168,7 +169,7 @@ TEST(Npy, CutAndDamagedFilesAreRefusedOrRead) {
   const std::string whole = text_of(path);
   for (size_t length = 0; length < whole.size(); length++) {
     write_file(path, whole.substr(0, length));
-    EXPECT_NE(error_of([&] { read_npy(path); }), "") << "cut to " << length;
+    EXPECT_NE(error_of<FileError>([&] { read_npy(path); }), "") << "cut to " << length;
   }
   // Any change to the header must give an array of 32 bytes or a FileError, nothing else.
   size_t refused = 0;
@@ -196,7 +197,7 @@ TEST(Npy, HostileFilesGetTheirVerdicts) {
   for (const auto& entry : verdicts.items()) {
     const fs::path file = folder / entry.key();
     if (file.extension() != ".npy") continue;
-    const std::string message = error_of([&] { read_npy(file.string()); });
+    const std::string message = error_of<FileError>([&] { read_npy(file.string()); });
     const std::string verdict = entry.value()["verdict"];
     tried++;
     if (verdict == "either") continue;
@@ -251,18 +252,20 @@ TEST(Hdf5, ErrorsNameWhatWasFoundAndExpected) {
       {"huge", kUInt8, {-1}, "1099511627776 bytes are announced, 0 are stored"},
   };
   for (const auto& wrong : cases) {
-    const std::string message = error_of([&] { read_hdf5(path, wrong.dataset, wrong.dtype, {wrong.shape}); });
+    const std::string message =
+        error_of<FileError>([&] { read_hdf5(path, wrong.dataset, wrong.dtype, {wrong.shape}); });
     EXPECT_TRUE(contains(message, wrong.reason) && contains(message, path)) << message;
   }
   for (const char* dataset : {"free_names", "labels"}) {
-    const std::string message = error_of([&] { read_hdf5_strings(path, dataset); });
+    const std::string message = error_of<FileError>([&] { read_hdf5_strings(path, dataset); });
     EXPECT_TRUE(contains(message, "expected fixed-length strings")) << message;
   }
   EXPECT_THROW(read_hdf5(path, "float64", kFloat64, {{-1}}), DtypeError);
 
-  const std::string no_file = error_of([] { read_hdf5("/no/such.h5", "a", kUInt8, {{-1}}); });
+  const std::string no_file = error_of<FileError>([] { read_hdf5("/no/such.h5", "a", kUInt8, {{-1}}); });
   EXPECT_EQ(no_file, "read_hdf5: /no/such.h5: no such file");
-  const std::string no_hdf5 = error_of([] { read_hdf5(fixture("planar_x.npy"), "a", kUInt8, {{-1}}); });
+  const std::string no_hdf5 =
+      error_of<FileError>([] { read_hdf5(fixture("planar_x.npy"), "a", kUInt8, {{-1}}); });
   EXPECT_TRUE(contains(no_hdf5, "not an HDF5 file")) << no_hdf5;
   EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "libhdf5 prints nothing of its own";
 }
@@ -273,11 +276,13 @@ TEST(Hdf5, CutFilesAreRefused) {
   const std::string path = folder / "cut.h5", whole = text_of(fixture("small.h5"));
   for (size_t length : {size_t(0), size_t(7), size_t(8), size_t(100), whole.size() / 2, whole.size() - 1}) {
     write_file(path, whole.substr(0, length));
-    const std::string message = error_of([&] { read_hdf5(path, "pictures", kUInt8, {{-1, 3, 2}}); });
+    const std::string message = error_of<FileError>([&] {
+      read_hdf5(path, "pictures", kUInt8, {{-1, 3, 2}});
+    });
     EXPECT_TRUE(contains(message, path)) << length << ": " << message;
   }
   write_file(path, whole.substr(0, whole.size() - 1));
-  const std::string message = error_of([&] { read_hdf5(path, "pictures", kUInt8, {{-1, 3, 2}}); });
+  const std::string message = error_of<FileError>([&] { read_hdf5(path, "pictures", kUInt8, {{-1, 3, 2}}); });
   EXPECT_TRUE(contains(message, "truncated")) << message;
 }
 
@@ -311,7 +316,7 @@ TEST(Cats, WrongFilesAreNamed) {
   SKIP_WITHOUT_HDF5();
   const TemporaryFolder folder;
   const std::string train = folder / "train_catvnoncat.h5";
-  const auto loading = [&] { return error_of([&] { load_cats(folder / ""); }); };
+  const auto loading = [&] { return error_of<FileError>([&] { load_cats(folder / ""); }); };
   EXPECT_TRUE(contains(loading(), "train_catvnoncat.h5: no such file")) << loading();
   fs::copy_file(fixture("small.h5"), train);
   EXPECT_TRUE(contains(loading(), "dataset 'train_set_x': not found")) << loading();
@@ -320,8 +325,8 @@ TEST(Cats, WrongFilesAreNamed) {
 TEST(Hdf5, SaysHowToGetIt) {
   if (reads_hdf5()) GTEST_SKIP() << "built with libhdf5";
   const auto reading = [] { read_hdf5(fixture("small.h5"), "pictures", kUInt8, {{-1, 3, 2}}); };
-  EXPECT_TRUE(contains(error_of<Error>(reading), "libhdf5-dev"));
-  EXPECT_TRUE(contains(error_of<Error>([] { load_cats("data"); }), "libhdf5-dev"));
+  EXPECT_TRUE(contains(error_of(reading), "libhdf5-dev"));
+  EXPECT_TRUE(contains(error_of([] { load_cats("data"); }), "libhdf5-dev"));
 }
 
 TEST(Datasets, TheFlowerIsNumpys) {
@@ -426,7 +431,7 @@ TEST(Datasets, AreFoundByNameAndCheckTheirArguments) {
     EXPECT_NE(load_plane(name, 100, 4).x, data.x) << name;
     EXPECT_THROW(load_plane(name, -1, 3), ShapeError) << name;
   }
-  EXPECT_TRUE(contains(error_of<Error>([] { load_plane("rose", 100, 1); }), "flower, circles, moons"));
+  EXPECT_TRUE(contains(error_of([] { load_plane("rose", 100, 1); }), "flower, circles, moons"));
   EXPECT_THROW(make_circles(100, 1), Error);
   EXPECT_THROW(make_circles(100, 0.5, -1), Error);
   EXPECT_THROW(make_blobs(100, 0), Error);

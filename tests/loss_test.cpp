@@ -28,7 +28,7 @@ void expect_close(const Tensor& a, const Tensor& b, const std::string& what) {
   }
 }
 
-const std::vector<Shape>& shapes() {
+const std::vector<Shape>& loss_shapes() {
   static const std::vector<Shape> all{{64, 10},      {5, 300}, {700, 2}, {2, 7, 130},
                                       {3, 20, 2, 5}, {9},      {0, 4},   {3, 4, 0}};
   return all;
@@ -47,7 +47,7 @@ Tensor classes_for(const Tensor& x) {
 TEST(CrossEntropy, IsTheNegativeLogLikelihoodOfLogSoftmax) {
   manual_seed(1);
   for (const Dtype dtype : {kFloat32, kFloat64})
-    for (const Shape& shape : shapes())
+    for (const Shape& shape : loss_shapes())
       for (const bool weighted : {false, true})
         for (const int64_t ignored : {-100, 1})
           for (const Reduction reduction : {Reduction::None, Reduction::Mean, Reduction::Sum}) {
@@ -132,7 +132,7 @@ TEST(CrossEntropy, NamesTheClassThatIsNone) {
 TEST(SoftmaxGradient, IsWhatItsFormulaSays) {
   manual_seed(4);
   for (const Dtype dtype : {kFloat32, kFloat64})
-    for (const Shape& shape : shapes())
+    for (const Shape& shape : loss_shapes())
       for (int dim = 0; dim < shape.rank(); dim++) {
         const std::string what = fmt::format("{} {} dim {}", shape, dtype, dim);
         Tensor x = randn(shape, dtype).requires_grad_();

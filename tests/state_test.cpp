@@ -67,6 +67,7 @@ int in_child(const std::function<int()>& f) {
     int status = 99;
     try {
       status = f();
+      if (testing::Test::HasFailure()) status = 98;
     } catch (...) {
     }
     ::_exit(status);

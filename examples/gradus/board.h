@@ -11,7 +11,7 @@
 ///       board.step("Forward");
 ///       board.say("u = a b = {}", …);
 ///     }
-///     const Lesson lesson(1, "chain-rule", "The chain rule on a graph of three nodes", chain_rule);
+///     const Lesson chain_rule_lesson(1, "chain-rule", "The chain rule on a graph", chain_rule);
 ///
 /// Every number that it shows is computed when it is played, and what it says about numbers it claims.
 namespace gradus::examples {
