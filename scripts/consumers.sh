@@ -12,6 +12,7 @@ if grep -rl -e "$PWD/autograd" -e "$PWD/build/" "$out/prefix/lib" --include='*.c
 fi
 
 cmake -S tests/consumers/find_package -B "$out/find_package" -DCMAKE_PREFIX_PATH="$out/prefix"
+# As a user's project might compile it: several files as one; there is nothing to debug.
 cmake -S tests/consumers/add_subdirectory -B "$out/add_subdirectory" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG= \
       -DCMAKE_UNITY_BUILD=ON
 for project in find_package add_subdirectory; do
