@@ -67,10 +67,10 @@ void load_state_dict(const Parts& model, const NamedTensors& state) {
   for (const auto& [name, x] : state) values[name] = &x;
   NoGrad no_grad;
   for (const Parts::Part& part : model.tensors) {
-    if (part.param)
-      part.param->copy_(*values[part.name]);
-    else
+    if (part.shared)
       *part.tensor = values[part.name]->clone();
+    else
+      part.tensor->copy_(*values[part.name]);
   }
 }
 
@@ -81,16 +81,13 @@ void eval(const Parts& model) { train(model, false); }
 
 void to(const Parts& model, Dtype dtype) {
   if (!is_floating(dtype)) fail<DtypeError>("to: a model can be float32 or float64, not {}", dtype);
-  NoGrad no_grad;
+  check_not_recording("to");
   for (const Parts::Part& part : model.tensors) {
     if (part.tensor->dtype() == dtype || !is_floating(part.tensor->dtype())) continue;
-    if (part.param) {
-      Param converted(part.param->to(dtype));
-      converted.requires_grad_(part.param->requires_grad());
-      *part.param = std::move(converted);
-    } else {
-      *part.tensor = part.tensor->to(dtype);
-    }
+    if (part.shared)
+      *part.tensor = part.tensor->detach().to(dtype);
+    else
+      gradus::detail::convert(*part.tensor, dtype);
   }
 }
 

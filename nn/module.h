@@ -20,16 +20,17 @@ NamedTensors named_buffers(const Parts& model);
 /// Parameters and buffers by name, detached, sharing the model's elements as in PyTorch. To keep a state
 /// while training goes on, copy the model: `auto best = model;`.
 NamedTensors state_dict(const Parts& model);
-/// Copies `state` into the model's parameters, which stay the same leaves, and gives its buffers new
-/// elements. Throws and changes nothing unless names, shapes and dtypes are the model's.
+/// Copies `state` into the model's parameters and buffers, which stay the same tensors. Throws and changes
+/// nothing unless names, shapes and dtypes are the model's.
 void load_state_dict(const Parts& model, const NamedTensors& state);
 
 /// Sets every visited `bool training`.
 void train(const Parts& model, bool training = true);
 /// train(model, false)
 void eval(const Parts& model);
-/// Converts parameters and floating buffers to float32 or float64. Converted parameters are new leaves
-/// without a gradient: make optimizers afterwards.
+/// Converts parameters, their gradients and floating buffers to float32 or float64. Parameters stay the same
+/// leaves: optimizers go on with them. Steps that were recorded before must be recorded anew, and refuse to
+/// run; not while one is recorded.
 void to(const Parts& model, Dtype dtype);
 /// Drops the gradients of all parameters.
 void zero_grad(const Parts& model);

@@ -2,6 +2,7 @@
 #include <gradus/nn/visitor.h>
 
 #include <memory>
+#include <utility>
 
 namespace gradus::nn {
 
@@ -25,9 +26,13 @@ class Sequential {
     for (const auto& layer : other.layers_) layers_.push_back(layer->clone());
   }
   Sequential(Sequential&&) noexcept = default;
-  /// New layers: parameters of the old ones that an optimizer holds are not this model's any more.
-  Sequential& operator=(Sequential other) noexcept {
-    layers_.swap(other.layers_);
+  /// Layer by layer, where both have one of the same type: parameters of equal shapes stay the same leaves.
+  Sequential& operator=(const Sequential& other) {
+    if (this != &other) assign(other, [](const auto& layer) { return layer->clone(); });
+    return *this;
+  }
+  Sequential& operator=(Sequential&& other) {
+    if (this != &other) assign(other, [](auto& layer) { return std::move(layer); });
     return *this;
   }
 
@@ -67,6 +72,8 @@ class Sequential {
     virtual Tensor forward(const Tensor& x) = 0;
     virtual void visit(Visitor& v, const std::string& name) = 0;
     virtual std::unique_ptr<Layer> clone() const = 0;
+    /// Takes over a layer of the same type; returns false for another.
+    virtual bool assign(const Layer& other) = 0;
   };
   template <class L>
   struct Holder final : Layer {
@@ -74,8 +81,25 @@ class Sequential {
     explicit Holder(L l) : layer(std::move(l)) {}
     Tensor forward(const Tensor& x) override { return layer(x); }
     void visit(Visitor& v, const std::string& name) override { v(name, layer); }
-    std::unique_ptr<Layer> clone() const override { return std::make_unique<Holder>(layer); }
+    std::unique_ptr<Layer> clone() const override { return std::make_unique<Holder>(std::as_const(layer)); }
+    bool assign(const Layer& other) override {
+      const auto* same = dynamic_cast<const Holder*>(&other);
+      if constexpr (std::is_copy_assignable_v<L>) return same && (layer = same->layer, true);
+      return false;
+    }
   };
+
+  /// `take` gives the layers that those of here can't take over.
+  template <class Other, class Take>
+  void assign(Other& other, Take take) {
+    std::vector<std::unique_ptr<Layer>> layers(other.size());
+    for (size_t i = 0; i < layers.size(); i++)
+      if (i >= size() || !layers_[i]->assign(*other.layers_[i])) layers[i] = take(other.layers_[i]);
+    for (size_t i = 0; i < layers.size(); i++)
+      if (!layers[i]) layers[i] = std::move(layers_[i]);
+    layers_ = std::move(layers);
+  }
+
   std::vector<std::unique_ptr<Layer>> layers_;
 };
 

@@ -24,10 +24,9 @@ concept HasNoParts = std::is_empty_v<T> ||
 ///
 ///   void visit(nn::Visitor& v) { v("up", up); v("down", down); }
 ///
-/// A part is a module, a Param, a Tensor (a buffer: saved, not trained), the `bool training`, or a vector,
-/// array, tuple, optional or pointer of such; elements are named "0", "1" …; an undefined tensor or empty
-/// pointer is left out. A part visited twice (tied weights) counts once, under its first name. A copy of a
-/// module shares its buffers' elements: give a buffer new elements (`mean = …`) rather than writing into it.
+/// A part is a module, a Param, a Buffer (saved, not trained), the `bool training`, or a vector, array,
+/// tuple, optional or pointer of such; elements are named "0", "1" …; an undefined tensor or empty pointer is
+/// left out. A part visited twice (tied weights) counts once, under its first name.
 class Visitor {
  public:
   /// Lists what it visits in `parts`.
@@ -55,8 +54,10 @@ class Visitor {
         "visit() may be const");
     if constexpr (std::is_same_v<T, Param>) {
       add(part, &part);
-    } else if constexpr (std::is_same_v<T, Tensor>) {
+    } else if constexpr (std::is_same_v<T, Buffer>) {
       add(part, nullptr);
+    } else if constexpr (std::is_same_v<T, Tensor>) {
+      add_tensor(part);
     } else if constexpr (std::is_same_v<T, bool>) {
       add_mode(part);
     } else if constexpr (HasVisit<T>) {
@@ -78,6 +79,11 @@ class Visitor {
     }
   }
   void add(Tensor& x, Param* param);
+  [[deprecated(
+      "nn::Visitor: a copy of a module shares a Tensor's elements, and load_state_dict() gives it new ones, "
+      "which "
+      "a recorded step does not see; make this part a nn::Buffer")]] void
+  add_tensor(Tensor& x);
   void add_mode(bool& training);
 
   Parts& parts_;
@@ -95,6 +101,7 @@ class Parts {
     std::string name;  // "up.weight"
     Tensor* tensor;    // in the model
     Param* param;      // the same as a parameter; null for a buffer
+    bool shared;       // a Tensor, which copies of the module share; no Buffer yet
   };
 
   /// The parts that a model shows.

@@ -12,7 +12,8 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
       parameters(std::move(parameters_)),
       states(parameters.size()),
       kept(std::move(kept_)),
-      lr(lr_) {
+      lr(lr_),
+      arrivals(Leaf::arrivals()) {
   check_not_negative("lr", lr);
   if (parameters.empty()) fail("{}: there are no parameters", name);
   std::unordered_map<const TensorImpl*, size_t> seen;
@@ -26,6 +27,7 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
     if (!x.is_contiguous()) fail("{}: parameter {} is not contiguous; clone() it", name, i);
     const auto [first, is_new] = seen.emplace(x.impl(), i);
     if (!is_new) fail("{}: parameters {} and {} are the same", name, first->second, i);
+    from_model.push_back(x.impl()->in_model);
   }
   moving.reserve(parameters.size());
   loops.reserve(parameters.size());
@@ -33,6 +35,29 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
 
 void detail::Training::check_not_negative(const char* option, double value) const {
   if (!(value >= 0)) fail("{}: {} must be at least 0: {}", name, option, value);
+}
+
+void detail::Training::check_still_trained() {
+  const uint64_t before = std::exchange(arrivals, Leaf::arrivals());
+  bool frozen = true, reached = false;
+  for (size_t i = 0; i < parameters.size(); i++) {
+    const TensorImpl& x = *parameters[i].impl();
+    if (from_model[i] && !x.in_model)
+      fail<GradError>(
+          "{}: step: parameter {}, of shape {}, is not in its model any more, which was given other layers "
+          "or "
+          "shapes, or has died; make the optimizer afterwards",
+          name, i, x.layout.shape);
+    if (!x.edge) continue;
+    frozen = false;
+    reached = reached || static_cast<const Leaf&>(*x.edge.node).last_arrival() > before;
+  }
+  if (arrivals != before && !frozen && !reached)
+    fail<GradError>(
+        "{}: step: since the last one, backward() has given gradients to other tensors and to none of these "
+        "{} "
+        "parameters: is another model trained, perhaps a copy of theirs that was taken by value?",
+        name, parameters.size());
 }
 
 /// Not zeros_like(): a recorder would take that down, and every replay would forget the state.
@@ -83,6 +108,7 @@ void Optimizer::zero_grad() {
 
 void Optimizer::step() {
   const NoGrad no_grad;
+  training_->check_still_trained();
   std::vector<detail::Moving>& moving = training_->moving;
   moving.clear();
   Tensors dense;                   // row-major copies of strided gradients
@@ -91,6 +117,9 @@ void Optimizer::step() {
     const Tensor& x = training_->parameters[i];
     const Tensor* g = &x.impl()->grad;
     if (!g->defined()) continue;
+    // nn::to() may have converted the parameter.
+    for (Tensor& kept : training_->states[i].tensors)
+      if (kept.defined() && kept.dtype() != x.dtype()) kept = kept.to(x.dtype());
     if (!g->is_contiguous()) g = &dense.emplace_back(g->contiguous());
     moving.push_back({i, g->raw()});
     if (is_recording()) operands.insert(operands.end(), {&x.storage(), &g->storage()});

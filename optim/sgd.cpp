@@ -1,6 +1,8 @@
 #include <gradus/optim/sgd.h>
 #include <gradus/optim/training.h>
 
+#include <cmath>
+
 namespace gradus::optim {
 namespace {
 
@@ -9,8 +11,13 @@ std::vector<const char*> kept_by(const SGDOptions& o) {
   return {"momentum_buffer"};
 }
 
+double given(double lr) {
+  if (std::isnan(lr)) fail("SGD: lr is not given, and has no default: {{.lr = 0.1}}, say");
+  return lr;
+}
+
 struct SgdTraining final : detail::Training {
-  SgdTraining(Tensors p, SGDOptions o) : Training("SGD", std::move(p), o.lr, kept_by(o)), options(o) {
+  SgdTraining(Tensors p, SGDOptions o) : Training("SGD", std::move(p), given(o.lr), kept_by(o)), options(o) {
     check_not_negative("momentum", o.momentum);
     check_not_negative("weight_decay", o.weight_decay);
     if (o.nesterov && (o.momentum == 0 || o.dampening != 0))

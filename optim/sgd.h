@@ -1,11 +1,14 @@
 #pragma once
 #include <gradus/optim/optimizer.h>
 
+#include <limits>
+
 namespace gradus::optim {
 
-/// What SGD's formulas name. lr has no default, as in PyTorch 1.13.
+/// What SGD's formulas name. lr has no default, as in PyTorch 1.13: NaN stands for one that was not given.
 struct SGDOptions {
-  double lr;                // the learning rate
+  double lr = std::numeric_limits<double>::quiet_NaN();  // the learning rate
+
   double momentum = 0;      // how much of the last step is kept
   double dampening = 0;     // how much of the gradient is left out of m
   double weight_decay = 0;  // the L2 penalty's factor

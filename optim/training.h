@@ -31,6 +31,9 @@ struct Training {
   /// One step. It reads lr, step counts and states as they are now, and allocates only the states of
   /// parameters that move for the first time.
   void run(std::span<const Moving> moving);
+  /// Throws where a step would move nothing that anybody sees: a parameter has left its model, or others than
+  /// these parameters were trained since the last step.
+  void check_still_trained();
   /// Throws `name: option must be at least 0: value`.
   void check_not_negative(const char* option, double value) const;
 
@@ -39,6 +42,8 @@ struct Training {
   std::vector<State> states;
   std::vector<const char*> kept;
   double lr;
+  std::vector<bool> from_model;  // whether a nn::Param held the parameter when it was given
+  uint64_t arrivals;             // Leaf::arrivals() at the last step
   // Of the step that is running; kept so that a step allocates nothing.
   std::vector<Moving> moving;
   std::vector<ElementLoop> loops;

@@ -37,6 +37,7 @@ class Storage : public Counted {
   void bump() noexcept { version_++; }
   /// Whether one tensor alone holds it (a recorder does not count).
   bool alone() const noexcept { return ref_count() == 1 + uint32_t{recorded_}; }
+  bool recorded() const noexcept { return recorded_; }
   void set_recorded(bool recorded) noexcept { recorded_ = recorded; }
   /// The bytes before the header; null where there are none.
   void* front() noexcept { return front_ ? reinterpret_cast<std::byte*>(this) - front_ : nullptr; }

@@ -80,6 +80,8 @@ void Node::dispose() noexcept {
   draining = false;
 }
 
+constinit std::atomic<uint64_t> Leaf::arrivals_{0};
+
 Ref<Node> Leaf::make(TensorImpl* owner) {
   // A leaf's own tensor describes its one output.
   const Tensor x{Ref<TensorImpl>(owner)};

@@ -107,6 +107,9 @@ class Node : public Counted {
     return bytes <= pool::kLargest ? pool::allocate(bytes) : ::operator new(bytes);
   }
   void init(size_t object, size_t bytes, const Plan& plan) noexcept;
+  void set_output_dtype(Dtype dtype) noexcept {
+    *outputs_begin() = (*outputs_begin() & ~int64_t{0xff}) | static_cast<int64_t>(dtype);
+  }
   bool leaf_ = false;
 
  private:
@@ -161,9 +164,22 @@ class Leaf final : public Node {
   /// Null when the tensor has died.
   TensorImpl* owner() const noexcept { return owner_; }
   void orphan() noexcept { owner_ = nullptr; }
+  void set_dtype(Dtype dtype) noexcept { set_output_dtype(dtype); }
+
+  /// How many gradients have been left in leaves so far, in the whole process.
+  static uint64_t arrivals() noexcept { return arrivals_.load(std::memory_order_relaxed); }
+  /// One more has, in this one.
+  void count_arrival() noexcept { last_arrival_ = arrivals_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  /// What arrivals() was then; 0 before the first.
+  uint64_t last_arrival() const noexcept { return last_arrival_; }
+
+  /// The tensor is a copy of a nn::Param.
+  bool is_copy = false;
 
  private:
   explicit Leaf(TensorImpl* owner) noexcept : owner_(owner) { leaf_ = true; }
+  static constinit std::atomic<uint64_t> arrivals_;
+  uint64_t last_arrival_ = 0;
   TensorImpl* owner_;
 };
 
@@ -247,8 +263,8 @@ inline Edge::~Edge() = default;
 inline Tensor::Tensor(Ref<TensorImpl> impl) noexcept : impl_(std::move(impl)) {}
 inline Tensor::Tensor(const Tensor&) noexcept = default;
 inline Tensor::Tensor(Tensor&&) noexcept = default;
-inline Tensor& Tensor::operator=(const Tensor&) noexcept = default;
-inline Tensor& Tensor::operator=(Tensor&&) noexcept = default;
+inline Tensor& Tensor::operator=(const Tensor&) & noexcept = default;
+inline Tensor& Tensor::operator=(Tensor&&) & noexcept = default;
 inline Tensor::~Tensor() = default;
 
 }  // namespace gradus

@@ -34,6 +34,55 @@ Tensor make_empty(const Shape& shape, Dtype dtype) {
   return make_row_major(shape, bytes, dtype);
 }
 
+Tensor detail::clone_apart(const Tensor& x) {
+  // Filled up so that the elements begin at a multiple of 64.
+  constexpr size_t kFront = 64 - sizeof(Storage);
+  const int64_t bytes = x.numel() * item_size(x.dtype());
+  Ref<Storage> storage = is_recording()                        ? recorder->allocate(bytes)
+                         : Storage::lies_beside(bytes, kFront) ? Storage::allocate_beside(bytes, kFront)
+                                                               : Storage::allocate_apart(bytes);
+  Tensor y = make_tensor(std::move(storage), Layout(x.shape()), x.dtype());
+  launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.raw(), y.layout(), x.dtype(),
+         x.storage().data(), x.layout());
+  return y;
+}
+
+void detail::convert(Tensor& x, Dtype dtype) {
+  const NoGrad no_grad;
+  const Tensor converted = x.detach().to(dtype), g = x.grad();
+  const Tensor dx = g.defined() ? g.detach().to(dtype) : g;
+  TensorImpl& own = *x.impl();
+  own.storage = converted.ref()->storage;
+  own.layout = converted.layout();
+  own.dtype = dtype;
+  own.grad = dx;
+  // A graph of before keeps the old elements, and gives gradients that are converted on arrival.
+  if (own.edge) static_cast<Leaf&>(*own.edge.node).set_dtype(dtype);
+}
+
+Tensor& Tensor::operator=(const Tensor& value) && {
+  check_held_elsewhere();
+  return copy_(value);
+}
+
+Tensor& Tensor::operator=(Scalar value) && {
+  check_held_elsewhere();
+  return fill_(value);
+}
+
+void Tensor::check_held_elsewhere() const {
+  const TensorImpl& x = defined_impl();
+  const TensorImpl& root = x.base ? *x.base : x;
+  // What was recorded is held by its graph, too, which shows nobody the write.
+  const uint32_t own_handles = x.base && root.ref_count() == 1 ? 2 : 1;
+  const bool shared = x.storage->ref_count() > own_handles + x.storage->recorded();
+  if (x.ref_count() > 1 || (x.base && root.ref_count() > 1) || (!root.edge && shared)) return;
+  fail<GradError>(
+      "operator=: what is assigned to this temporary of shape {} would be lost: nobody else holds its "
+      "elements; assign to a view of a tensor, or name it first",
+      x.layout.shape);
+}
+
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }
 
 int64_t Tensor::size(int64_t dim) const {
@@ -121,6 +170,7 @@ void Tensor::set_grad(const Tensor& g) {
                      dtype(), shape());
   // backward() adds to it in place, which an expanded tensor does not allow.
   impl_->grad = g.defined() && g.layout().overlaps() ? g.clone() : g;
+  if (g.defined() && x.edge && x.edge.node->is_leaf()) static_cast<Leaf&>(*x.edge.node).count_arrival();
 }
 
 Tensor& Tensor::retain_grad() {

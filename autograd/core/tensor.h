@@ -51,8 +51,12 @@ class Tensor {
   explicit Tensor(Ref<TensorImpl> impl) noexcept;
   Tensor(const Tensor&) noexcept;
   Tensor(Tensor&&) noexcept;
-  Tensor& operator=(const Tensor&) noexcept;
-  Tensor& operator=(Tensor&&) noexcept;
+  Tensor& operator=(const Tensor&) & noexcept;
+  Tensor& operator=(Tensor&&) & noexcept;
+  /// x[0] = y, x.slice(0, 0, 2) = y: what is assigned to a temporary is written into it, as copy_() and
+  /// fill_() do. Throws where nobody else holds the elements, as in exp(x) = y: the write would be lost.
+  Tensor& operator=(const Tensor& value) &&;
+  Tensor& operator=(Scalar value) &&;
   ~Tensor();
 
   /// Whether it holds a tensor: false after Tensor() and for a gradient that does not exist.
@@ -223,6 +227,7 @@ class Tensor {
   const TensorImpl& defined_impl() const;
   [[noreturn]] static void fail_undefined();
   const Edge& refresh_edge() const;
+  void check_held_elsewhere() const;
   Scalar scalar_at(const Shape& index, bool single) const;
   void copy_to(void* values, Dtype) const;
   const void* data_as(Dtype) const;
@@ -282,14 +287,22 @@ struct TensorImpl : Counted {
   Dtype dtype;
   bool made_under_no_grad = false;  // a view whose history was cut
   bool retains_grad = false;
-  uint32_t writes = 0;  // recorded in-place writes to this root
-  uint32_t epoch = 0;   // a view: the root's `writes` for which `edge` holds
+  bool in_model = false;  // a nn::Param holds it: an optimizer asks
+  uint32_t writes = 0;    // recorded in-place writes to this root
+  uint32_t epoch = 0;     // a view: the root's `writes` for which `edge` holds
   Ref<Storage> storage;
   Layout layout;
   Edge edge;
   Ref<TensorImpl> base;  // a view: its root
   Tensor grad;
 };
+
+namespace detail {
+/// A copy of x's elements whose handle does not lie beside them, so that they can be replaced.
+Tensor clone_apart(const Tensor& x);
+/// Converts a leaf, or a tensor without history, that clone_apart() made; it stays the same leaf.
+void convert(Tensor& x, Dtype dtype);
+}  // namespace detail
 
 /// A new tensor over a storage.
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);

@@ -234,7 +234,14 @@ void Pass::run_leaf(LeafGradient& l) {
   Tensor g[] = {Tensor(std::move(l.g))};
   if (n.extras()) run_hooks(n, g);
   if (!captures_.empty()) capture_from(n, g);
-  TensorImpl* owner = static_cast<Leaf&>(n).owner();
+  const Leaf& leaf = static_cast<const Leaf&>(n);
+  TensorImpl* owner = leaf.owner();
+  if (!restricted_ && !owner && leaf.is_copy)
+    fail<GradError>(
+        "backward: a copy of a parameter of shape {} got the gradient, and is gone: `auto w = layer.weight`, "
+        "or "
+        "a model taken by value, copies; take `Tensor w`, or the model by reference",
+        leaf.shape(0));
   if (!restricted_ && owner) arrivals_.push_back({l.leaf, 0, owner, std::move(g[0])});
 }
 
@@ -294,6 +301,7 @@ void Pass::commit() {
       grad = grad + a.g;
     else
       grad.add_(a.g);
+    if (n.is_leaf()) static_cast<Leaf&>(*a.node).count_arrival();
     if (is_recording()) detail::recorder->committed(*a.owner, grad.impl() != before);
   }
   arrivals_.clear();

@@ -27,6 +27,8 @@ class Replay::Recording final : public Recorder {
   struct Gradient {
     Tensor leaf, grad;
     bool fresh;  // else it was added to
+    bool in_model;
+    Ref<Storage> elements;  // the leaf's
   };
   std::vector<std::unique_ptr<Launch>> launches_;
   std::unordered_map<Storage*, Known> known_;
@@ -53,7 +55,7 @@ void Replay::Recording::keep(std::span<Storage* const> operands, std::unique_ptr
 }
 
 void Replay::Recording::committed(TensorImpl& leaf, bool fresh) {
-  gradients_.push_back({Tensor(Ref<TensorImpl>(&leaf)), leaf.grad, fresh});
+  gradients_.push_back({Tensor(Ref<TensorImpl>(&leaf)), leaf.grad, fresh, leaf.in_model, leaf.storage});
 }
 
 void Replay::Recording::run(const std::function<void()>& step) {
@@ -85,17 +87,27 @@ void Replay::Recording::finish() {
 }
 
 void Replay::Recording::replay() {
-  for (const Gradient& g : gradients_)
+  for (const Gradient& g : gradients_) {
+    const TensorImpl& leaf = *g.leaf.impl();
+    if (leaf.in_model != g.in_model || leaf.storage != g.elements)
+      fail(
+          "replay: a parameter of shape {} has left its model or was converted since the step was recorded: "
+          "record() it anew",
+          g.leaf.shape());
     if (!g.fresh && g.leaf.impl()->grad.impl() != g.grad.impl())
       fail(
           "replay: the gradient of a leaf of shape {} that the step adds to was dropped or replaced since; "
           "drop "
           "it in the step",
           g.leaf.shape());
+  }
   for (Storage* s : written_) s->bump();
   for (const auto& launch : launches_) launch->run();
-  for (const Gradient& g : gradients_)
-    if (g.fresh && g.leaf.impl()->grad.impl() != g.grad.impl()) g.leaf.impl()->grad = g.grad;
+  for (const Gradient& g : gradients_) {
+    TensorImpl& leaf = *g.leaf.impl();
+    if (g.fresh && leaf.grad.impl() != g.grad.impl()) leaf.grad = g.grad;
+    if (leaf.edge && leaf.edge.node->is_leaf()) static_cast<Leaf&>(*leaf.edge.node).count_arrival();
+  }
 }
 
 void Replay::operator()() {

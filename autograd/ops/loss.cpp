@@ -65,9 +65,15 @@ Tensor loss(const F& f, Reduction reduction, const Tensor& x, const X&... rest) 
   return apply(Reduced<F>{{f}, reduction == Reduction::Mean ? n : 0}, x, rest...);
 }
 
+/// The losses of elements take a target of x's shape: [n, 1] and [n] would give n² losses.
 void check_target(const char* op, const Tensor& x, const Tensor& target) {
   if (!(x.shape() == target.shape()))
-    fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
+    fail<ShapeError>("{}: x and target must have one shape: {} and {}; reshape() or expand() one of them", op,
+                     x.shape(), target.shape());
+}
+void check_weight(const char* op, const char* name, const Tensor& weight, const Tensor& x) {
+  if (weight.defined() && !broadcastable(weight.shape(), x.shape()))
+    fail<ShapeError>("{}: a {} of shape {} does not broadcast to x {}", op, name, weight.shape(), x.shape());
 }
 
 void check_probabilities(Dtype dtype, const std::byte* p, const Layout& layout) {
@@ -206,12 +212,14 @@ struct CrossEntropy {
 }  // namespace
 
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction) {
+  check_target("mse_loss", x, target);
   return loss(formulas::Mse{}, reduction, x, target);
 }
 
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight,
                             Reduction reduction) {
   check_target("binary_cross_entropy", p, target);
+  check_weight("binary_cross_entropy", "weight", weight, p);
   const bool at_once = reduction == Reduction::None || weight.defined();
   if (at_once) launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
   const Tensor losses = loss(formulas::Bce{}, weight.defined() ? Reduction::None : reduction, p, target);
@@ -225,6 +233,8 @@ Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor&
 Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, const Tensor& weight,
                                         const Tensor& pos_weight, Reduction reduction) {
   check_target("binary_cross_entropy_with_logits", z, target);
+  check_weight("binary_cross_entropy_with_logits", "weight", weight, z);
+  check_weight("binary_cross_entropy_with_logits", "pos_weight", pos_weight, z);
   const Reduction at_once = weight.defined() ? Reduction::None : reduction;
   const Tensor losses = pos_weight.defined()
                             ? loss(formulas::BceWithPosWeight{}, at_once, z, target, pos_weight)

@@ -6,15 +6,15 @@ namespace gradus {
 /// What becomes of the losses of the elements: each by itself, their mean, or their sum.
 enum class Reduction { None, Mean, Sum };
 
-/// (x - target)²; the shapes broadcast.
+/// (x - target)². Throws where x and target differ in shape.
 Tensor mse_loss(const Tensor& x, const Tensor& target, Reduction reduction = Reduction::Mean);
 /// -w (t ln p + (1 - t) ln(1 - p)) for probabilities p in [0, 1], logarithms clamped at -100 as in PyTorch.
-/// Throws for p outside [0, 1] or NaN and where p and target differ in shape. weight broadcasts;
+/// Throws for p outside [0, 1] or NaN and where p and target differ in shape. weight broadcasts to p's shape;
 /// undefined: 1.
 Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor& weight = {},
                             Reduction reduction = Reduction::Mean);
 /// The same of sigmoid(z), without overflow or loss of digits: max(z, 0) - z t + ln(1 + e^-|z|).
-/// pos_weight multiplies the loss of positive examples, and broadcasts.
+/// pos_weight multiplies the loss of positive examples; both weights broadcast to z's shape.
 Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, const Tensor& weight = {},
                                         const Tensor& pos_weight = {}, Reduction reduction = Reduction::Mean);
 /// -w[t] x[…, t, …]: x [n, classes, …] are log-probabilities, target int64 [n, …] (or x [classes], target

@@ -61,13 +61,10 @@ std::vector<OpRow> loss_rows() {
        },
        [] {
          return Samples{{{scattered({2, 3}), scattered({2, 3}, -2, 2, 1)}, {}},
-                        {{scattered({2, 3}), scattered({3}, -2, 2, 1)}, {{"reduction", "none"}}},
+                        {{scattered({2, 3}), scattered({2, 3}, -2, 2, 1)}, {{"reduction", "none"}}},
                         {{scattered({2, 3}), scattered({2, 3}, -2, 2, 1)}, {{"reduction", "sum"}}}};
        },
-       false, 2,
-       [] {
-         return Samples{{{scattered({2, 3}), scattered({4})}, {}}};
-       }},
+       false, 2, misfit_losses},
       {"bce_loss", "binary_cross_entropy",
        [](const Tensors& x, const Attrs& attrs) -> Tensors {
          return {binary_cross_entropy(x[0], x[1], optional(x, 2), reduction(attrs))};
@@ -81,6 +78,7 @@ std::vector<OpRow> loss_rows() {
        false, 2,
        [] {
          Samples samples = misfit_losses();
+         samples.push_back({{scattered({2}, 0, 1), scattered({2}, 0, 1), scattered({2, 1}, 0, 1)}, {}});
          samples.push_back({{tensor({0.5, 1.5}), tensor({0.0, 1.0})}, {}});
          samples.push_back({{tensor({0.5, -0.5}), tensor({0.0, 1.0})}, {}});
          samples.push_back(
@@ -96,7 +94,14 @@ std::vector<OpRow> loss_rows() {
                         {{z, t, pw}, {{"has_pos_weight", 1.0}, {"reduction", "sum"}}},
                         {{z, t, w, pw}, {{"has_weight", 1.0}, {"has_pos_weight", 1.0}}}};
        },
-       false, 2, misfit_losses},
+       false, 2,
+       [] {
+         Samples samples = misfit_losses();
+         const Tensor z = scattered({2}), t = scattered({2}, 0, 1), w = scattered({2, 1}, 0.5, 2);
+         samples.push_back({{z, t, w}, {{"has_weight", 1.0}}});
+         samples.push_back({{z, t, w}, {{"has_pos_weight", 1.0}}});
+         return samples;
+       }},
       {"nll_loss", "nll_loss", nll,
        [] {
          Samples samples = classified();

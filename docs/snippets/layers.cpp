@@ -20,18 +20,15 @@ struct Affine {
 /// Each feature less its mean, over its deviation: those of the batch in training, running ones afterwards
 /// (Ioffe and Szegedy 2015, "Batch normalization"). x [samples, features].
 struct Standardize {
-  Tensor mean, variance;  // buffers: saved, but not trained
+  nn::Buffer mean, variance;  // saved, but not trained
   bool training = true;
   explicit Standardize(int64_t features, Dtype dtype = kFloat32)
       : mean(zeros({features}, dtype)), variance(ones({features}, dtype)) {}
   Tensor operator()(const Tensor& x) {
     if (!training) return (x - mean) / sqrt(variance + 1e-5);
     const Tensor m = x.mean({0}), v = square(x - m).mean({0});
-    {
-      NoGrad no_grad;
-      mean = 0.9 * mean + 0.1 * m;  // new elements: a copy of the layer may share the old ones
-      variance = 0.9 * variance + 0.1 * v;
-    }
+    mean = 0.9 * mean + 0.1 * m;
+    variance = 0.9 * variance + 0.1 * v;
     return (x - m) / sqrt(v + 1e-5);
   }
   void visit(nn::Visitor& v) {
