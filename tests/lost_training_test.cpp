@@ -341,7 +341,7 @@ TEST(Sgd, LrHasNoDefault) {
 TEST(Losses, RefuseATargetOfAnotherShape) {
   const Tensor x = rand({4, 1}), t = rand({4});
   EXPECT_EQ(error_of<ShapeError>([&] { mse_loss(x, t); }),
-            "mse_loss: x and target must have one shape: [4, 1] and [4]; reshape() or expand() one of them");
+            "mse_loss: x and target must have one shape: [4, 1] and [4]");
   EXPECT_NE(error_of<ShapeError>([&] { mse_loss(t, tensor(0.)); }), "");
   EXPECT_NE(error_of<ShapeError>([&] { nn::MSELoss{}(x, t); }), "");
   EXPECT_NE(error_of<ShapeError>([&] { binary_cross_entropy(x, t); }), "");

@@ -68,8 +68,7 @@ Tensor loss(const F& f, Reduction reduction, const Tensor& x, const X&... rest) 
 /// The losses of elements take a target of x's shape: [n, 1] and [n] would give n² losses.
 void check_target(const char* op, const Tensor& x, const Tensor& target) {
   if (!(x.shape() == target.shape()))
-    fail<ShapeError>("{}: x and target must have one shape: {} and {}; reshape() or expand() one of them", op,
-                     x.shape(), target.shape());
+    fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
 }
 void check_weight(const char* op, const char* name, const Tensor& weight, const Tensor& x) {
   if (weight.defined() && !broadcastable(weight.shape(), x.shape()))
