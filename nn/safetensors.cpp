@@ -326,6 +326,7 @@ class NewFile {
 }  // namespace
 
 NamedTensors load(const std::string& path) {
+  check_not_recording("load");
   // Without O_NONBLOCK, opening a pipe would wait for a writer.
   const File file("load", path, path, O_RDONLY | O_NONBLOCK);
   const uint64_t file_bytes = file.size();
@@ -362,6 +363,7 @@ NamedTensors load(const std::string& path) {
 }
 
 void save(const std::string& path, const NamedTensors& state) {
+  check_not_recording("save");
   check_savable(state);
   // Wide elements first, so that each lies at a multiple of its size.
   std::vector<size_t> order(state.size());

@@ -45,6 +45,7 @@ class Sequential {
                   "nn::Sequential: this layer holds data but shows no parts (a lambda that captures?), so "
                   "its parameters "
                   "would not be trained; write a struct with `void visit(nn::Visitor& v)`");
+    check_function("nn::Sequential", layer);
     layers_.push_back(std::make_unique<Holder<L>>(std::move(layer)));
   }
   /// The number of layers.

@@ -14,6 +14,7 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
       kept(std::move(kept_)),
       lr(lr_),
       arrivals(Leaf::arrivals()) {
+  check_not_recording(name);
   check_not_negative("lr", lr);
   if (parameters.empty()) fail("{}: there are no parameters", name);
   std::unordered_map<const TensorImpl*, size_t> seen;
@@ -96,6 +97,7 @@ Optimizer::Optimizer(std::shared_ptr<detail::Training> training) : training_(std
 double Optimizer::lr() const noexcept { return training_->lr; }
 
 void Optimizer::set_lr(double lr) {
+  check_not_recording("set_lr");
   training_->check_not_negative("lr", lr);
   training_->lr = lr;
 }
@@ -131,6 +133,7 @@ void Optimizer::step() {
 }
 
 std::vector<std::pair<std::string, Tensor>> Optimizer::state_dict() const {
+  check_not_recording("state_dict");
   const detail::Training& t = *training_;
   std::vector<std::pair<std::string, Tensor>> state{{"lr", tensor(t.lr, kFloat64)}};
   for (size_t i = 0; i < t.states.size(); i++) {
@@ -143,6 +146,7 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state_dict() const {
 }
 
 void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>>& state) {
+  check_not_recording("load_state_dict");
   detail::Training& t = *training_;
   std::unordered_map<std::string_view, const Tensor*> given;
   for (const auto& [name, x] : state)

@@ -47,14 +47,18 @@ struct Outcome {
   std::string text;
 };
 
-inline Outcome run_program(const std::string& name, const std::string& arguments) {
-  std::FILE* pipe = popen(("'" + path_of_program(name) + "' " + arguments + " 2>&1").c_str(), "r");
-  if (!pipe) throw std::runtime_error("popen: " + name);
+inline Outcome run_command(const std::string& command) {
+  std::FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  if (!pipe) throw std::runtime_error("popen: " + command);
   std::string text;
   std::array<char, 4096> part;
   while (const size_t n = std::fread(part.data(), 1, part.size(), pipe)) text.append(part.data(), n);
   const int status = pclose(pipe);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text};
+}
+
+inline Outcome run_program(const std::string& name, const std::string& arguments) {
+  return run_command("'" + path_of_program(name) + "' " + arguments);
 }
 
 #define GRADUS_SKIP_WITHOUT(program) \

@@ -3,6 +3,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace gradus {
@@ -37,6 +38,13 @@ struct FileError : Error {
 template <class E = Error, class... Args>
 [[noreturn, gnu::cold, gnu::noinline]] void fail(fmt::format_string<Args...> text, Args&&... args) {
   throw E(fmt::vformat(text, fmt::make_format_args(args...)));
+}
+
+/// Throws where f is a null pointer or an empty std::function.
+template <class F>
+void check_function(const char* op, const F& f) {
+  if constexpr (std::is_pointer_v<F> || requires { f.operator bool(); })
+    if (!f) fail("{}: the function is null", op);
 }
 
 }  // namespace gradus

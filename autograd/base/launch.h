@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <tuple>
+#include <utility>
 
 namespace gradus {
 
@@ -34,14 +35,31 @@ class Recorder {
 namespace detail {
 inline constinit thread_local Recorder* recorder = nullptr;
 
+/// What runs inside a kernel is not recorded: a replay runs the kernel.
+class KernelRuns {
+ public:
+  KernelRuns() noexcept : recorder_(std::exchange(recorder, nullptr)) {}
+  ~KernelRuns() { recorder = recorder_; }
+  KernelRuns(const KernelRuns&) = delete;
+  KernelRuns& operator=(const KernelRuns&) = delete;
+
+ private:
+  Recorder* const recorder_;
+};
+
 template <class F, class... Args>
-[[gnu::cold, gnu::noinline]] void keep(std::span<Storage* const> operands, const F& f, const Args&... args) {
+[[gnu::cold, gnu::noinline]] void launch_recorded(std::span<Storage* const> operands, const F& f,
+                                                  const Args&... args) {
   struct Kept final : Launch {
     Kept(const F& f, const Args&... args) : f(f), args(args...) {}
     void run() override { std::apply(f, args); }
     std::decay_t<F> f;
     std::tuple<Args...> args;
   };
+  {
+    const KernelRuns now;
+    f(args...);
+  }
   recorder->keep(operands, std::make_unique<Kept>(f, args...));
 }
 }  // namespace detail
@@ -55,16 +73,17 @@ inline bool is_recording() noexcept { return detail::recorder != nullptr; }
 /// `operands` are the storages that it reads and writes.
 template <class F, class... Args>
 void launch(std::span<Storage* const> operands, const F& f, const Args&... args) {
-  f(args...);
   if (is_recording()) [[unlikely]]
-    detail::keep(operands, f, args...);
+    return detail::launch_recorded(operands, f, args...);
+  f(args...);
 }
 template <class F, class... Args>
 void launch(std::initializer_list<Storage*> operands, const F& f, const Args&... args) {
   launch(std::span<Storage* const>(operands.begin(), operands.size()), f, args...);
 }
 
-/// Throws where values are read, or written, by other code than kernels: a replay would not do it again.
+/// Throws where other code than a kernel reads or writes values, or what outlasts the step (a seed, a
+/// learning rate, a file): a replay would not do it again.
 inline void check_not_recording(const char* what) {
   if (is_recording()) [[unlikely]]
     fail("{}: not while a step is recorded: a replay would not do it again", what);

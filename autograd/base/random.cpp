@@ -1,4 +1,4 @@
-#include <gradus/autograd/base/error.h>
+#include <gradus/autograd/base/launch.h>
 #include <gradus/autograd/base/random.h>
 
 #include <algorithm>
@@ -28,6 +28,7 @@ NumpyRandom::NumpyRandom(int64_t seed) : position_(624) {
 }
 
 uint32_t NumpyRandom::next() {
+  check_not_recording("numpy_random");
   if (position_ == 624) {
     for (size_t i = 0; i < 624; i++) {
       const uint32_t y = (state_[i] & 0x80000000u) | (state_[(i + 1) % 624] & 0x7fffffffu);
@@ -151,6 +152,7 @@ void Draws::normal(int64_t begin, int64_t end, double* out) const {
 }
 
 void Generator::manual_seed(uint64_t seed) {
+  check_not_recording("manual_seed");
   const std::lock_guard lock(mutex_);
   seed_ = seed;
   next_block_ = 0;
@@ -158,6 +160,7 @@ void Generator::manual_seed(uint64_t seed) {
 
 Draws Generator::draws(int64_t n) {
   if (n < 0) fail<ShapeError>("random: the count is negative: {}", n);
+  check_not_recording("Generator");
   const std::lock_guard lock(mutex_);
   const Draws draws(seed_, next_block_);
   next_block_ += static_cast<uint64_t>(n) / 2 + static_cast<uint64_t>(n) % 2;

@@ -10,7 +10,8 @@ namespace gradus {
 
 /// NumPy's legacy generator (numpy.random.RandomState), bit for bit: the Mersenne Twister MT19937 (Matsumoto
 /// and Nishimura 1998), doubles of 53 bits, normals by Marsaglia's polar method. Calls may be mixed as in
-/// NumPy: `a = rand(3)` then `randn(2)` continues one stream. Counts below 0 throw ShapeError.
+/// NumPy: `a = rand(3)` then `randn(2)` continues one stream. Counts below 0 throw ShapeError. Refused while
+/// a step is recorded: a replay would not draw again.
 class NumpyRandom {
  public:
   /// As numpy.random.RandomState(seed); an Error unless 0 <= seed < 2^32.
@@ -75,7 +76,8 @@ class Draws {
 };
 
 /// Gradus' own generator, for initialisers and dropout: a seed and a count of the Philox blocks handed out.
-/// May be used by several threads at once: each call gets numbers of its own.
+/// May be used by several threads at once: each call gets numbers of its own. While a step is recorded only
+/// kernels (rand, randn, dropout) draw from it, and it can't be seeded.
 class Generator {
  public:
   /// At the beginning of the stream of `seed`.

@@ -169,6 +169,7 @@ GradcheckReport check_misshapen(const Subject& all, const Tensor& g, size_t k,
 
 GradcheckReport gradcheck(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs,
                           const GradcheckOptions& options) {
+  check_function("gradcheck", f);
   check_options("gradcheck", options);
   const bool some = std::any_of(inputs.begin(), inputs.end(),
                                 [](const Tensor& x) { return x.defined() && x.requires_grad(); });
@@ -181,6 +182,7 @@ GradcheckReport gradcheck(const std::function<Tensor(const Tensors&)>& f, const 
 
 GradcheckReport gradcheck(const std::function<Tensor()>& loss, const NamedTensors& parameters,
                           const GradcheckOptions& options) {
+  check_function("gradcheck", loss);
   check_options("gradcheck", options);
   Subject subject;
   subject.f = loss;
@@ -213,6 +215,7 @@ GradcheckReport gradcheck(const std::function<Tensor()>& loss, const NamedTensor
 
 GradcheckReport check_gradient(const std::function<Tensor(const Tensors&)>& f, const Tensors& inputs,
                                const Tensors& claimed_gradients, const GradcheckOptions& options) {
+  check_function("check_gradient", f);
   check_options("check_gradient", options);
   if (options.order != 1) fail("check_gradient: a claimed gradient has order 1, not {}", options.order);
   if (claimed_gradients.size() != inputs.size())

@@ -72,9 +72,10 @@ template <class F>
 concept FunctionOfTensors = (tensor_arity<F>() > 0);
 
 template <class F>
-std::function<Tensor(const Tensors&)> over_tensors(const F& f, size_t given) {
+std::function<Tensor(const Tensors&)> over_tensors(const char* op, const F& f, size_t given) {
+  check_function(op, f);
   constexpr size_t n = tensor_arity<F>();
-  if (given != n) fail("gradcheck: {} inputs for a function of {}", given, n);
+  if (given != n) fail("{}: {} inputs for a function of {}", op, given, n);
   return [&f](const Tensors& x) {
     return [&]<size_t... I>(std::index_sequence<I...>) { return f(x[I]...); }
     (std::make_index_sequence<n>{});
@@ -86,13 +87,14 @@ std::function<Tensor(const Tensors&)> over_tensors(const F& f, size_t given) {
 /// For functions of one, two or three tensors: gradcheck(log1pexp, {x}, {.order = 2}).
 template <detail::FunctionOfTensors F>
 GradcheckReport gradcheck(const F& f, const Tensors& inputs, const GradcheckOptions& options = {}) {
-  return gradcheck(detail::over_tensors(f, inputs.size()), inputs, options);
+  return gradcheck(detail::over_tensors("gradcheck", f, inputs.size()), inputs, options);
 }
 /// The same of a claimed gradient: check_gradient(f, {x}, {g}).
 template <detail::FunctionOfTensors F>
 GradcheckReport check_gradient(const F& f, const Tensors& inputs, const Tensors& claimed_gradients,
                                const GradcheckOptions& options = {}) {
-  return check_gradient(detail::over_tensors(f, inputs.size()), inputs, claimed_gradients, options);
+  return check_gradient(detail::over_tensors("check_gradient", f, inputs.size()), inputs, claimed_gradients,
+                        options);
 }
 
 }  // namespace gradus

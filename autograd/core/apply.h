@@ -2,6 +2,7 @@
 #include <gradus/autograd/core/node.h>
 
 #include <array>
+#include <concepts>
 #include <tuple>
 #include <type_traits>
 
@@ -14,8 +15,13 @@
 ///   together(b)             optional: gives all gradients that are wanted and returns true, or gives none
 ///                           and returns false; not called where they must be differentiable
 ///   needs[i]                what the gradient of input i reads (in(k), out(k)); reading anything else throws
-///   differentiable          how many of the results have a gradient (default 1)
+///   differentiable          how many of the results have a gradient (default 1); 0: none, it is not recorded
 ///   of(layout)              instead of value(): a view's layout
+///
+/// A rule gives a Tensor, an undefined one for no gradient. A gradient that is wanted and has no rule is an
+/// error of the backward pass; a vjp that can't be called as above does not compile. So is a gradient that
+/// arrives at a result which has none: a floating result beyond `differentiable`, read by a rule under
+/// create_graph, must be made differentiable, or be detach()ed where it does not depend on the inputs.
 namespace gradus {
 
 /// Where the engine takes the gradients that a rule gives.
@@ -38,36 +44,64 @@ class Back {
       : node_(node), g_(g), create_graph_(create_graph), all_wanted_(all_wanted), sink_(sink) {}
 
   /// dL/d(output k). Zeros where nothing arrived at that output.
-  Tensor g(uint32_t k = 0) const { return g_[k].defined() ? g_[k] : zeros_for(k); }
+  Tensor g(uint32_t k = 0) const {
+    check_output(k);
+    return g_[k].defined() ? g_[k] : zeros_for(k);
+  }
   /// Input i as it was; only what `needs` declares.
   Tensor in(uint32_t i) const { return node_.read_saved(false, i); }
   /// Output k as it was; only what `needs` declares.
   Tensor out(uint32_t k = 0) const { return node_.read_saved(true, k); }
   /// The shape of an input whose gradient is wanted.
   Shape shape(uint32_t i) const {
-    const Edge& e = node_.edges()[i];
+    const Edge& e = edge(i);
     return e.node->shape(e.slot);
   }
   /// The shape of output k.
-  Shape out_shape(uint32_t k = 0) const { return node_.shape(k); }
+  Shape out_shape(uint32_t k = 0) const {
+    check_output(k);
+    return node_.shape(k);
+  }
   /// The dtype of an input whose gradient is wanted.
   Dtype dtype(uint32_t i) const {
-    const Edge& e = node_.edges()[i];
+    const Edge& e = edge(i);
     return e.node->dtype(e.slot);
   }
   /// True when gradients must be differentiable themselves: rules then run on tensors instead of fused
   /// kernels.
   bool create_graph() const noexcept { return create_graph_; }
   /// Whether the gradient of input i is wanted.
-  bool wanted(uint32_t i) const {
-    return node_.edges()[i] && (all_wanted_ || sink_.wanted(node_.edges()[i]));
+  bool wanted(uint32_t i) const { return has_edge(i) && (all_wanted_ || sink_.wanted(node_.edges()[i])); }
+  /// Passes the gradient of input i on; one that nobody wants is dropped.
+  void give(uint32_t i, Tensor g) {
+    if (has_edge(i)) sink_.give(node_.edges()[i], std::move(g));
   }
-  /// Passes the gradient of input i on.
-  void give(uint32_t i, Tensor g) { sink_.give(node_.edges()[i], std::move(g)); }
   /// The node that runs.
   const Node& node() const noexcept { return node_; }
 
+  /// Throws where a gradient has arrived at a result from number `differentiable` on.
+  void check_arrivals(uint32_t differentiable) const {
+    for (size_t k = differentiable; k < g_.size(); k++)
+      if (g_[k].defined()) [[unlikely]]
+        fail_no_gradient_of(k, differentiable);
+  }
+  /// The gradient of input i is wanted and has no rule.
+  [[noreturn]] void fail_no_rule(uint32_t i) const;
+
  private:
+  bool has_edge(uint32_t i) const noexcept { return i < node_.num_inputs() && node_.edges()[i]; }
+  const Edge& edge(uint32_t i) const {
+    if (!has_edge(i)) [[unlikely]]
+      fail_not_wanted(i);
+    return node_.edges()[i];
+  }
+  void check_output(uint32_t k) const {
+    if (k >= g_.size()) [[unlikely]]
+      fail_no_output(k);
+  }
+  [[noreturn]] void fail_no_gradient_of(size_t k, uint32_t differentiable) const;
+  [[noreturn]] void fail_not_wanted(uint32_t i) const;
+  [[noreturn]] void fail_no_output(uint32_t k) const;
   Tensor zeros_for(uint32_t k) const;
 
   const Node& node_;
@@ -87,24 +121,67 @@ constexpr Needs needs_of(size_t i) {
 }
 template <class Op>
 concept HasListRule = requires(const Op& op, const Back& b) {
-  op.vjp(0, b);
+  { op.vjp(0, b) } -> std::convertible_to<Tensor>;
 };
 template <class Op, int I>
 concept HasRule = requires(const Op& op, const Back& b) {
-  op.vjp(In<I>{}, b);
+  { op.vjp(In<I>{}, b) } -> std::convertible_to<Tensor>;
+};
+/// It would be a rule but for a const, its parameters or what it returns.
+template <class Op, int I>
+concept AlmostHasRule = requires(Op& op, In<I>& i, Back& b) {
+  op.vjp(i, b);
+}
+|| requires(Op& op, In<I>& i, Tensor& g) { op.vjp(i, g); }
+|| requires(Op& op, In<I>& i) { op.vjp(i); };
+template <class Op, int I>
+concept HasNoBrokenRule = HasRule<Op, I> || !AlmostHasRule<Op, I>;
+
+struct HasMemberVjp {
+  int vjp;
 };
 template <class Op>
-concept Differentiable =
-    HasListRule<Op> || HasRule<Op, 0> || HasRule<Op, 1> || HasRule<Op, 2> || HasRule<Op, 3>;
+struct WithMemberVjp : Op, HasMemberVjp {};
+/// Whether anything in Op is called vjp, be it private: then the name is ambiguous here.
+template <class Op>
+concept NamesVjp = std::is_class_v<Op> && !std::is_final_v<Op> && !requires {
+  &WithMemberVjp<Op>::vjp;
+};
 
 inline constexpr int kMaxInputs = 8;
 
-/// The node of one kind of op.
+/// Bit i: whether there is a rule for input i.
 template <class Op>
+constexpr unsigned rules_of() {
+  return []<int... I>(std::integer_sequence<int, I...>) { return ((unsigned{HasRule<Op, I>} << I) | ...); }
+  (std::make_integer_sequence<int, kMaxInputs>{});
+}
+template <class Op>
+constexpr bool has_broken_rule() {
+  return []<int... I>(std::integer_sequence<int, I...>) { return !(HasNoBrokenRule<Op, I> && ...); }
+  (std::make_integer_sequence<int, kMaxInputs>{});
+}
+template <class Op>
+constexpr uint32_t differentiable_of() {
+  if constexpr (requires { Op::differentiable; })
+    return Op::differentiable;
+  else
+    return 1;
+}
+
+/// The node of one kind of op; on_list: its inputs are a list.
+template <class Op, bool on_list>
 class Rule final : public Node {
+  static constexpr unsigned kRules = rules_of<Op>();
+  static_assert(!has_broken_rule<Op>() && (kRules || HasListRule<Op> || !NamesVjp<Op>),
+                "a rule is public and const, takes (In<i>, const Back&), or (int, const Back&) in an op on a "
+                "list, and returns a Tensor: this op's vjp can't be called so");
+  static_assert(!kRules || !HasListRule<Op>, "an op has rules for In<i> or one for int, not both");
+
  public:
   [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
     static_assert(std::is_trivially_copyable_v<Op>, "an op holds plain attributes; tensors are its inputs");
+    static_assert(sizeof(Rule) < 65536 && alignof(Rule) <= 16, "an op's attributes are few: at most 64 KB");
     const size_t bytes = bytes_of(sizeof(Rule), plan);
     Rule* rule = new (allocate(bytes)) Rule(op);
     rule->init(sizeof(Rule), bytes, plan);
@@ -122,7 +199,14 @@ class Rule final : public Node {
       return {};
   }
   const Op& op() const noexcept { return op_; }
+  Declared declared() const override {
+    if constexpr (requires { Op::needs[0]; })
+      return {Op::needs, on_list};
+    else
+      return {{}, on_list};
+  }
   void run(Back& b) const override {
+    b.check_arrivals(differentiable_of<Op>());
     if constexpr (requires { op_.together(b); })
       if (!b.create_graph() && op_.together(b)) return;
     if constexpr (HasListRule<Op>) {
@@ -131,6 +215,8 @@ class Rule final : public Node {
     } else {
       [&]<int... I>(std::integer_sequence<int, I...>) { (run_one<I>(b), ...); }
       (std::make_integer_sequence<int, kMaxInputs>{});
+      for (uint32_t i = std::countr_one(kRules); i < num_inputs(); i++)
+        if (!(i < kMaxInputs && kRules >> i & 1) && b.wanted(i)) b.fail_no_rule(i);
     }
   }
 
@@ -144,6 +230,14 @@ class Rule final : public Node {
   [[no_unique_address]] Op op_;
 };
 
+/// A copy of y without history.
+Tensor unshared(const Tensor& y);
+inline bool share_memory(const Tensor& x, const Tensor& other) {
+  return other.defined() && &other.storage() == &x.storage();
+}
+/// Throws where a view of x with this layout would leave x's memory.
+void check_view(const char* op, const Layout& view, const Tensor& x);
+
 inline bool any_edge(std::span<const Edge* const> edges) noexcept {
   for (const Edge* e : edges)
     if (*e) return true;
@@ -151,35 +245,27 @@ inline bool any_edge(std::span<const Edge* const> edges) noexcept {
 }
 
 /// As record(), where KeepValues asks for all values; apart, since what is kept is known when it is compiled.
-template <class Op>
+template <bool on_list, class Op>
 [[gnu::noinline, gnu::cold]] Ref<Node> record_everything(const Op& op, std::span<const Edge* const> edges,
                                                          std::span<const Tensor* const> ins,
                                                          std::span<const Tensor* const> outs) {
-  return Rule<Op>::make(op, {edges, ins, outs, everything});
+  return Rule<Op, on_list>::make(op, {edges, ins, outs, everything});
 }
 
-template <class Op>
+template <bool on_list = false, class Op>
 [[gnu::always_inline]] inline Ref<Node> record(const Op& op, std::span<const Edge* const> edges,
                                                std::span<const Tensor* const> ins,
                                                std::span<const Tensor* const> outs) {
   Needs keep;
-  if constexpr (HasListRule<Op>) {
+  if constexpr (on_list) {
     keep = needs_of<Op>(0);
   } else {
     for (size_t i = 0; i < edges.size(); i++)
       if (*edges[i]) keep = keep | needs_of<Op>(i);
   }
   if (keep_values) [[unlikely]]
-    return record_everything(op, edges, ins, outs);
-  return Rule<Op>::make(op, {edges, ins, outs, keep});
-}
-
-template <class Op>
-constexpr uint32_t differentiable_of() {
-  if constexpr (requires { Op::differentiable; })
-    return Op::differentiable;
-  else
-    return 1;
+    return record_everything<on_list>(op, edges, ins, outs);
+  return Rule<Op, on_list>::make(op, {edges, ins, outs, keep});
 }
 
 /// Gives the results of a recorded op their edges.
@@ -190,26 +276,41 @@ constexpr uint32_t differentiable_of() {
   if (is_floating(outs[0]->dtype())) outs[0]->impl()->edge = Edge(std::move(node), 0);
 }
 
-/// Results are tensors of their own, even where value() made them with views.
-template <class Y>
-void own(const Y& y) noexcept {
-  if constexpr (std::is_same_v<Y, Tensor>)
-    y.impl()->made_under_no_grad = false;
-  else
-    std::apply([](const auto&... o) { ((o.defined() ? own(o) : void()), ...); }, y);
+/// Results are tensors of their own, even where value() made them with views; one that is an input, shares
+/// elements or belongs to somebody else becomes so.
+[[gnu::always_inline]] inline void own(const char* op, Tensor& y) {
+  if (!y.defined()) [[unlikely]]
+    fail("{}: value() gave an undefined tensor", op);
+  if (!y.ref().unique() || !y.storage().alone() || y.impl()->edge || y.impl()->base) [[unlikely]]
+    y = unshared(y);
+  y.impl()->made_under_no_grad = false;
+}
+template <class... Y>
+void own(const char* op, std::tuple<Y...>& y) {
+  std::apply([op](auto&... each) { (own(op, each), ...); }, y);
 }
 
-template <class Op, class Y>
+/// How many results have an edge. Where the op does not say how many have a gradient, all: what arrives at
+/// one that has none is refused, not lost.
+template <class Op>
+constexpr uint32_t connected_of() {
+  if constexpr (requires { Op::differentiable; })
+    return Op::differentiable;
+  else
+    return ~0u;
+}
+
+template <bool on_list = false, class Op, class Y>
 void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<const Tensor* const> ins,
                     const Y& y) {
   if constexpr (std::is_same_v<Y, Tensor>) {
     const Tensor* outs[] = {&y};
-    connect(record(op, edges, ins, outs), outs, 1);
+    connect(record<on_list>(op, edges, ins, outs), outs, 1);
   } else {
     std::apply(
         [&](const auto&... o) {
           const Tensor* outs[] = {&o...};
-          connect(record(op, edges, ins, outs), outs, differentiable_of<Op>());
+          connect(record<on_list>(op, edges, ins, outs), outs, connected_of<Op>());
         },
         y);
   }
@@ -232,13 +333,13 @@ void record_if_wanted(const Op& op, const Y& y, const X&... x) {
 /// Computes op(x…) and records it if gradients are wanted. An undefined tensor stands for a missing input.
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) auto apply(const Op& op, const X&... x) {
-  static_assert(sizeof...(X) <= detail::kMaxInputs);
+  static_assert(sizeof...(X) <= detail::kMaxInputs, "an op on more than 8 inputs takes a list of them");
   auto y = [&] {
     NoGrad no_grad;
     return op.value(x...);
   }();
-  detail::own(y);
-  if constexpr (detail::Differentiable<Op>)
+  detail::own(op.name, y);
+  if constexpr (detail::differentiable_of<Op>() > 0)
     if (is_grad_enabled()) detail::record_if_wanted(op, y, x...);
   return y;
 }
@@ -250,20 +351,22 @@ auto apply(const Op& op, std::span<const Tensor> x) {
     NoGrad no_grad;
     return op.value(x);
   }();
-  detail::own(y);
-  if (is_grad_enabled()) {
+  detail::own(op.name, y);
+  if (detail::differentiable_of<Op>() > 0 && is_grad_enabled()) {
     std::vector<const Edge*> edges;
     edges.reserve(x.size());
     for (const Tensor& t : x) edges.push_back(&detail::edge_of(t));
-    if (detail::any_edge(edges)) detail::record_outputs(op, edges, {}, y);
+    if (detail::any_edge(edges)) detail::record_outputs<true>(op, edges, {}, y);
   }
   return y;
 }
 
-/// A view of x with the layout op.of(x.layout()).
+/// A view of x with the layout op.of(x.layout()), which must stay within x's memory.
 template <class Op>
 Tensor apply_view(const Op& op, const Tensor& x) {
-  Tensor y = make_tensor(x.ref()->storage, op.of(x.layout()), x.dtype());
+  const Layout layout = op.of(x.layout());
+  detail::check_view(op.name, layout, x);
+  Tensor y = make_tensor(x.ref()->storage, layout, x.dtype());
   TensorImpl& v = *y.impl();
   const Edge& e = x.edge();
   if ((x.impl()->made_under_no_grad && !e) || !is_grad_enabled()) {
@@ -274,8 +377,8 @@ Tensor apply_view(const Op& op, const Tensor& x) {
   v.epoch = v.base->writes;
   if (e) {
     const Edge* edges[] = {&e};
-    const Tensor* outs[] = {&y};
-    v.edge = Edge(detail::record(op, edges, {}, outs), 0);
+    const Tensor *ins[] = {&x}, *outs[] = {&y};
+    v.edge = Edge(detail::record(op, edges, ins, outs), 0);
   }
   return y;
 }
@@ -286,11 +389,15 @@ void check_inplace(const char* op, const Tensor& x, bool records);
 void rebase_history(const Tensor& x, Ref<Node> node);
 
 /// y = op(x, rest…), written into x; the same struct as out of place. `op.write(x, old, rest…)` does it,
-/// where `old` is x, or a copy of it if the rule reads the overwritten value.
+/// where `old` is x, or a copy of it if the rule reads the overwritten value. What shares x's memory is
+/// copied first.
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor& x, const X&... rest) {
+  static_assert(1 + sizeof...(X) <= detail::kMaxInputs, "an op has at most 8 inputs");
+  if ((detail::share_memory(x, rest) || ...)) [[unlikely]]
+    return apply_inplace(op, x, (detail::share_memory(x, rest) ? rest.clone() : rest)...);
   const Edge* edges[] = {&detail::edge_of(x), &detail::edge_of(rest)...};
-  const bool records = is_grad_enabled() && detail::any_edge(edges);
+  const bool records = is_floating(x.dtype()) && is_grad_enabled() && detail::any_edge(edges);
   check_inplace(op.name, x, records);
   Tensor old = x;
   if (records) {

@@ -32,8 +32,33 @@ Tensor Node::read_saved(bool is_output, uint32_t index) const {
       x.impl()->edge = is_output ? Edge(Ref<Node>(const_cast<Node*>(this)), index) : edges()[index];
     return x;
   }
-  fail<GradError>("backward: the rule of '{}' reads {} {}, which its needs do not declare", name(),
-                  is_output ? "output" : "input", index);
+  fail_not_saved(is_output, index);
+}
+
+void Node::fail_not_saved(bool is_output, uint32_t index) const {
+  const char* const what = is_output ? "output" : "input";
+  if (const uint32_t count = is_output ? n_out_ : n_in_; index >= count)
+    fail<GradError>("backward: the rule of '{}' reads {} {}, it has {}", name(), what, index, count);
+  const Declared op = declared();
+  if (op.on_list && !is_output)
+    fail<GradError>(
+        "backward: the rule of '{}' reads input {}: an op on a list of tensors saves none of them, whatever "
+        "it needs; return what the rule reads as one more result",
+        name(), index);
+  std::string elsewhere;
+  for (uint32_t i = 0; i < op.needs.size() && i < n_in_; i++) {
+    if (!((is_output ? op.needs[i].outs : op.needs[i].ins) >> index & 1)) continue;
+    if (edges()[i])
+      fail<GradError>("backward: the rule of '{}' reads {} {}, which is undefined", name(), what, index);
+    elsewhere = fmt::format("needs[{}]", i);
+  }
+  if (!elsewhere.empty())
+    fail<GradError>(
+        "backward: the rule of '{}' reads {} {}, which only {} declares: the gradient of another input reads "
+        "it, too",
+        name(), what, index, elsewhere);
+  fail<GradError>("backward: the rule of '{}' reads {} {}, which its needs do not declare", name(), what,
+                  index);
 }
 
 void Node::free_saved() noexcept {
@@ -91,6 +116,52 @@ Ref<Node> Leaf::make(TensorImpl* owner) {
   Leaf* leaf = new (allocate(bytes)) Leaf(owner);
   leaf->init(sizeof(Leaf), bytes, plan);
   return Ref<Node>::first(leaf);
+}
+
+void Back::fail_no_rule(uint32_t i) const {
+  fail<GradError>(
+      "backward: '{0}' has no rule for input {1}, whose gradient is wanted: write vjp(In<{1}>, const Back&), "
+      "which may give Tensor() for none, or detach() the input",
+      node_.name(), i);
+}
+
+void Back::fail_no_gradient_of(size_t k, uint32_t differentiable) const {
+  fail<GradError>(
+      "backward: a gradient arrived at result {} of '{}', of which only the first {} have gradients: make it "
+      "differentiable, compute it again in the rule that reads it, or detach() it where it is a constant",
+      k, node_.name(), differentiable);
+}
+
+void Back::fail_not_wanted(uint32_t i) const {
+  if (i >= node_.num_inputs())
+    fail<GradError>("backward: the rule of '{}' asks about input {}, it has {}", node_.name(), i,
+                    node_.num_inputs());
+  fail<GradError>(
+      "backward: the rule of '{}' asks for the shape or dtype of input {}, whose gradient is not wanted; "
+      "in({}) has them",
+      node_.name(), i, i);
+}
+
+void Back::fail_no_output(uint32_t k) const {
+  fail<GradError>("backward: the rule of '{}' asks about output {}, it has {}", node_.name(), k, g_.size());
+}
+
+Tensor detail::unshared(const Tensor& y) {
+  const NoGrad no_grad;
+  return y.clone();
+}
+
+void detail::check_view(const char* op, const Layout& view, const Tensor& x) {
+  int64_t first = view.offset, last = view.offset;
+  for (int i = 0; i < view.rank(); i++) {
+    if (view.shape[i] == 0) return;
+    int64_t reach;
+    if (__builtin_mul_overflow(view.shape[i] - 1, view.strides[i], &reach) ||
+        __builtin_add_overflow(reach < 0 ? first : last, reach, reach < 0 ? &first : &last))
+      first = -1;
+  }
+  if (first < 0 || last >= x.storage().bytes() / item_size(x.dtype()))
+    fail("{}: a view of shape {} leaves the memory of the tensor of shape {}", op, view.shape, x.shape());
 }
 
 Tensor Back::zeros_for(uint32_t k) const {

@@ -31,6 +31,13 @@ class Node : public Counted {
   /// Calls the rule of every input whose gradient is wanted.
   virtual void run(Back& b) const = 0;
 
+  /// What an op says of its rules.
+  struct Declared {
+    std::span<const Needs> needs = {};  // needs[i]: what the gradient of input i reads
+    bool on_list = false;               // its inputs are a list, and none of them is saved
+  };
+  virtual Declared declared() const { return {}; }
+
   uint64_t seq() const noexcept { return seq_; }
   uint32_t num_inputs() const noexcept { return n_in_; }
   uint32_t num_outputs() const noexcept { return n_out_; }
@@ -52,8 +59,8 @@ class Node : public Counted {
     int64_t* dims() noexcept { return reinterpret_cast<int64_t*>(this + 1); }
     Saved* next() noexcept { return reinterpret_cast<Saved*>(dims() + 2 * rank); }
   };
-  /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it was
-  /// freed or was changed in place since.
+  /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it is
+  /// undefined, was freed or was changed in place since.
   Tensor read_saved(bool is_output, uint32_t index) const;
   /// Drops what was saved: the node cannot run again.
   void free_saved() noexcept;
@@ -128,6 +135,7 @@ class Node : public Counted {
   }
   const char* self() const noexcept { return reinterpret_cast<const char*>(this); }
   void destroy() noexcept;
+  [[noreturn]] void fail_not_saved(bool is_output, uint32_t index) const;
   /// Calls f(x, is_output, index) for what `plan` keeps.
   template <class F>
   static void for_each_kept(const Plan& plan, F f) {

@@ -330,6 +330,7 @@ struct HookFunction : Counted {
 
 template <class F>
 int64_t Tensor::register_hook(F hook) const {
+  check_function("register_hook", hook);
   struct Hook final : HookFunction {
     explicit Hook(F&& f) : f(std::move(f)) {}
     Tensor operator()(const Tensor& g) override {

@@ -1,7 +1,5 @@
 #include <gradus/autograd/engine/custom.h>
 
-#include <algorithm>
-
 namespace gradus {
 namespace {
 
@@ -32,49 +30,63 @@ class CustomNode final : public Node {
 
 }  // namespace
 
-Context CustomOp::context(const Back& b) const {
-  Context ctx;
-  for (uint8_t i = 0; i < num_saved; i++)
-    ctx.saved_.push_back(saved[i] == num_inputs ? b.out() : b.in(saved[i]));
-  return ctx;
+CustomOp::CustomOp(const char* name_, Tensors (*backward_)(const Context&, const Tensor&),
+                   const Tensors& inputs)
+    : name(name_), backward(backward_) {
+  if (!name) fail("custom: the name is null");
+  if (!backward) fail("{}: the backward function is null", name);
+  if (inputs.size() > kMaxInputs) fail("{}: at most {} inputs, not {}", name, kMaxInputs, inputs.size());
 }
 
-Tensor detail::record_custom(CustomOp op, const Tensors& inputs, const Tensor& y, const Tensors& saved) {
-  if (!y.defined()) fail("{}: the forward function gave an undefined tensor", op.name);
-  if (inputs.size() > 31) fail("{}: at most 31 inputs, not {}", op.name, inputs.size());
-  op.num_inputs = static_cast<uint8_t>(inputs.size());
-  Needs keep;
-  for (const Tensor& s : saved) {
-    uint8_t at = 0;
-    while (at < inputs.size() && inputs[at].impl() != s.impl()) at++;
-    if (at == inputs.size() && s.impl() != y.impl())
+Needs CustomOp::keep(const Context& ctx, const Tensors& inputs, const Tensor& y) {
+  Needs kept;
+  for (size_t k = 0; k < ctx.saved_.size(); k++) {
+    const Tensor& s = ctx.saved_[k];
+    uint8_t& from = saved[num_saved++];
+    if (!s.defined()) {
+      from = kUndefined;
+      continue;
+    }
+    from = 0;
+    while (from < inputs.size() && inputs[from].impl() != s.impl()) from++;
+    if (from < inputs.size()) {
+      if (s.storage().version() != ctx.versions_[k])
+        fail<GradError>("{}: an input that was saved was then changed in place: save a clone()", name);
+      kept = kept | in(from);
+    } else if (s.impl() == y.impl()) {
+      from = kOutput;
+      kept = kept | out(0);
+    } else {
       fail<GradError>(
           "{}: only inputs and the output can be saved; return an intermediate as an output, or compute it "
           "again",
-          op.name);
-    op.saved[op.num_saved++] = at;
-    keep = keep | (at == inputs.size() ? out(0) : in(at));
+          name);
+    }
   }
+  return kept;
+}
+
+Context CustomOp::context(const Back& b) const {
+  Context ctx;
+  for (uint8_t i = 0; i < num_saved; i++)
+    ctx.saved_.push_back(saved[i] == kUndefined ? Tensor() : saved[i] == kOutput ? b.out() : b.in(saved[i]));
+  return ctx;
+}
+
+Tensor detail::record_custom(CustomOp op, Context ctx, const Tensors& inputs, Tensor y) {
+  if (!y.defined()) fail("{}: the forward function gave an undefined tensor", op.name);
+  Needs keep = op.keep(ctx, inputs, y);
   if (detail::keep_values) keep = everything;
+  ctx = {};  // it may hold y, which must have one owner
+  detail::own(op.name, y);
   std::vector<const Edge*> edges;
   for (const Tensor& x : inputs) edges.push_back(&edge_of(x));
-  // A result that is an input, shares its elements, or belongs to somebody else becomes a tensor of its own.
-  const auto holders =
-      1 + std::count_if(saved.begin(), saved.end(), [&](const Tensor& s) { return s.impl() == y.impl(); });
-  bool shared = y.edge() || y.impl()->ref_count() > holders;
-  for (const Tensor& x : inputs) shared |= x.defined() && x.ref()->storage == y.ref()->storage;
-  Tensor result = y;
-  if (shared) {
-    NoGrad no_grad;
-    result = y.clone();
-  }
-  detail::own(result);
-  if (!is_grad_enabled() || !detail::any_edge(edges) || !is_floating(result.dtype())) return result;
+  if (!is_grad_enabled() || !detail::any_edge(edges) || !is_floating(y.dtype())) return y;
   std::vector<const Tensor*> ins;
   for (const Tensor& x : inputs) ins.push_back(&x);
-  const Tensor* outs[] = {&result};
-  result.impl()->edge = Edge(CustomNode::make(op, {edges, ins, outs, keep}), 0);
-  return result;
+  const Tensor* outs[] = {&y};
+  y.impl()->edge = Edge(CustomNode::make(op, {edges, ins, outs, keep}), 0);
+  return y;
 }
 
 }  // namespace gradus

@@ -3,7 +3,8 @@
 
 namespace gradus {
 
-/// What a function of one's own keeps for its backward pass: inputs and outputs, nothing else.
+/// What a function of one's own keeps for its backward pass: inputs and outputs, nothing else. An undefined
+/// input may be kept, too.
 class Context {
  public:
   static constexpr int kMaxSaved = 8;  // the most that save() takes
@@ -12,6 +13,7 @@ class Context {
   void save(const Tensor& x) {
     if (saved_.size() == kMaxSaved) fail<GradError>("custom: at most {} tensors can be saved", kMaxSaved);
     saved_.push_back(x);
+    versions_.push_back(x.defined() ? x.storage().version() : 0);
   }
   /// In the backward function: what the i-th save() kept.
   const Tensor& operator[](size_t i) const {
@@ -22,23 +24,29 @@ class Context {
 
  private:
   Tensors saved_;
-  template <class F>
-  friend Tensor custom(const char*, const Tensors&, F&&, Tensors (*)(const Context&, const Tensor&));
+  std::vector<uint32_t> versions_;  // of the saved tensors, when they were saved
   friend struct CustomOp;
 };
 
 /// The recorded op of custom(): which inputs and outputs were saved, and the rule.
 struct CustomOp {
+  static constexpr size_t kMaxInputs = 31;
+  static constexpr uint8_t kOutput = 254, kUndefined = 255;
+
   const char* name;
   Tensors (*backward)(const Context&, const Tensor&);
-  uint8_t num_saved, num_inputs;
-  uint8_t saved[Context::kMaxSaved];  // the input's index; num_inputs for the output
+  uint8_t num_saved = 0;
+  uint8_t saved[Context::kMaxSaved] = {};  // the input's index, kOutput or kUndefined
 
+  /// Throws where something is null, or there are too many inputs.
+  CustomOp(const char* name_, Tensors (*backward_)(const Context&, const Tensor&), const Tensors& inputs);
+  /// Sets `saved` to what the forward function saved, and says what of that is to be kept.
+  Needs keep(const Context& ctx, const Tensors& inputs, const Tensor& y);
   Context context(const Back& b) const;
 };
 
 namespace detail {
-Tensor record_custom(CustomOp op, const Tensors& inputs, const Tensor& y, const Tensors& saved);
+Tensor record_custom(CustomOp op, Context ctx, const Tensors& inputs, Tensor y);
 }
 
 /// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded; `backward(ctx, g)`
@@ -52,17 +60,20 @@ Tensor record_custom(CustomOp op, const Tensors& inputs, const Tensor& y, const 
 ///         [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
 ///   }
 ///
-/// `name` must live as long as the graph (a literal does).
+/// `name` must live as long as the graph (a literal does). An Error, before forward runs, where it or a
+/// function is null.
 template <class F>
 Tensor custom(const char* name, const Tensors& inputs, F&& forward,
               Tensors (*backward)(const Context&, const Tensor&)) {
+  const CustomOp op(name, backward, inputs);
+  check_function(name, forward);
   Context ctx;
   Tensor y;
   {
     NoGrad no_grad;
     y = forward(ctx, inputs);
   }
-  return detail::record_custom({name, backward, 0, 0, {}}, inputs, y, ctx.saved_);
+  return detail::record_custom(op, std::move(ctx), inputs, std::move(y));
 }
 
 }  // namespace gradus

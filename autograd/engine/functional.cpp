@@ -31,12 +31,14 @@ Tensor jacobian_of(const Tensor& y, const Tensor& x, bool create_graph) {
 }  // namespace
 
 Tensor jacobian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x, bool create_graph) {
+  check_function("jacobian", f);
   EnableGrad recording;
   const Tensor at = input_of("jacobian", x, create_graph);
   return jacobian_of(f(at), at, create_graph);
 }
 
 Tensor hessian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x, bool create_graph) {
+  check_function("hessian", f);
   EnableGrad recording;
   const Tensor at = input_of("hessian", x, create_graph);
   const Tensor y = f(at);

@@ -119,6 +119,7 @@ int64_t Replay::kernels() const { return recording_->size(); }
 
 Replay record(const std::function<void()>& step, int warmup) {
   check_not_recording("record");
+  check_function("record", step);
   if (warmup < 1)
     fail("record: at least 1 warm-up step is needed, for gradients and states to exist: {}", warmup);
   for (int i = 0; i < warmup; i++) step();

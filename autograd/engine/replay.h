@@ -28,7 +28,9 @@ namespace gradus {
 class Replay {
  public:
   /// Runs the step once. What a check of data throws (an index out of range, a probability above 1) ends it
-  /// there, as it would the step. Not from two threads at once.
+  /// there, as it would the step: tensors that the step writes hold what was written until then, a loss
+  /// perhaps NaN, parameters not yet moved. With data in order the next call is right. Not from two threads
+  /// at once.
   void operator()();
   /// How many kernels a call runs.
   int64_t kernels() const;
@@ -47,8 +49,10 @@ class Replay {
 /// The step runs on this thread, and what it decides in C++ (branches, loops, shapes, `training`) is decided
 /// now, for every call. Refused with an Error while it is recorded, since a replay would not do it again:
 /// reading values (`item`, `at`, `to_vector`, `data`, printing), writing them (`mutable_data`), tensors made
-/// of numbers from the program (make them before), and record() or a Replay itself. What the refused step did
-/// before, as after any exception, stays done.
+/// of numbers from the program (make them before), random numbers that no kernel draws, seeding
+/// (`manual_seed`), files (`nn::save`, `nn::load`), an optimizer's making, `set_lr`, `state_dict` and
+/// `load_state_dict`, and record() or a Replay itself. Between the calls all of these have their effect. What
+/// the refused step did before, as after any exception, stays done.
 Replay record(const std::function<void()>& step, int warmup = 2);
 
 }  // namespace gradus

@@ -38,11 +38,10 @@ template <class Op, int I>
 struct Formula {
   static constexpr int operands = I < 0 ? arity<Op> : arity<Op> + 2;
   static constexpr unsigned reads = [] {
-    if constexpr (I < 0) return []<int... K>(std::integer_sequence<int, K...>) {
-        return Op{}.value(Probe(1u << K, Probe::operand)...).reads;
-      }
-    (std::make_integer_sequence<int, arity<Op>>{});
-    else return probe_vjp<Op, I>().reads | 1u << (arity<Op> + 1);
+    if constexpr (I < 0)
+      return reads_of_value(Op{});
+    else
+      return probe_vjp<Op, I>().reads | 1u << (arity<Op> + 1);
   }();
   static_assert(operands <= kMaxOperands);
 

@@ -104,13 +104,26 @@ constexpr int count_inputs() {
 template <class Op>
 constexpr int arity = detail::count_inputs<Op>();
 
-/// The gradient of input I of `Op`, run on probes: inputs are operands 0 .. N-1, the output is operand N.
-/// Attributes have their defaults, which must therefore read whatever any other attributes read.
+/// The gradient of input I of `op`, run on probes: inputs are operands 0 .. N-1, the output is operand N.
+template <int I, class Op>
+constexpr Probe probe_vjp_of(const Op& op) {
+  return [&op]<int... K>(std::integer_sequence<int, K...>) {
+    return op.vjp(In<I>{}, Probe(1u << K, Probe::operand)..., Probe(1u << sizeof...(K), Probe::operand),
+                  Probe(0, Probe::gradient));
+  }
+  (std::make_integer_sequence<int, arity<Op>>{});
+}
+/// The same of an `Op` whose attributes have their defaults: these must read whatever any others read.
 template <class Op, int I>
 constexpr Probe probe_vjp() {
-  return []<int... K>(std::integer_sequence<int, K...>) {
-    return Op{}.vjp(In<I>{}, Probe(1u << K, Probe::operand)..., Probe(1u << sizeof...(K), Probe::operand),
-                    Probe(0, Probe::gradient));
+  return probe_vjp_of<I>(Op{});
+}
+
+/// What the value of `op` reads.
+template <class Op>
+constexpr unsigned reads_of_value(const Op& op) {
+  return [&op]<int... K>(std::integer_sequence<int, K...>) {
+    return Probe(op.value(Probe(1u << K, Probe::operand)...)).reads;
   }
   (std::make_integer_sequence<int, arity<Op>>{});
 }
@@ -129,5 +142,22 @@ constexpr bool passes_gradient = probe_vjp<Op, I>().kind == Probe::gradient;
 /// True where the gradient of input I is zero everywhere (sign, floor, the overwritten operand of copy).
 template <class Op, int I>
 constexpr bool zero_gradient = probe_vjp<Op, I>().kind == Probe::zero;
+
+/// Whether what the defaults of Op's attributes tell of its kernels holds for these, too. The compiler knows,
+/// unless the formula branches on an attribute.
+template <class Op>
+constexpr bool reads_as_its_defaults(const Op& op) {
+  return [&op]<int... I>(std::integer_sequence<int, I...>) {
+    const auto vjp_does = [&op]<int J>(In<J>) {
+      constexpr Probe known = probe_vjp<Op, J>();
+      const Probe p = probe_vjp_of<J>(op);
+      return !(p.reads & ~known.reads) &&
+             (p.kind == known.kind || known.kind == Probe::computed || known.kind == Probe::operand);
+    };
+    constexpr unsigned known = reads_of_value(Op{});
+    return !(reads_of_value(op) & ~known) && (vjp_does(In<I>{}) && ...);
+  }
+  (std::make_integer_sequence<int, arity<Op>>{});
+}
 
 }  // namespace gradus

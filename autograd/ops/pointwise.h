@@ -13,6 +13,9 @@
 ///     template <class T> constexpr T vjp(In<0>, T x, T y, T g) const { return -2 * x * y * g; }
 ///   };
 ///   Tensor gauss(const Tensor& x) { return pointwise(Gauss{}, x); }
+///
+/// Kernels are made for what is read with the attributes' defaults; pointwise() refuses others that read
+/// more.
 namespace gradus {
 
 namespace detail {
@@ -119,6 +122,17 @@ struct Pointwise {
 
 namespace detail {
 
+/// Throws where f's attributes make it read what their defaults don't.
+template <class F>
+void check_attributes(const F& f) {
+  if constexpr (!std::is_empty_v<F>)
+    if (!reads_as_its_defaults(f))
+      fail(
+          "{}: with these attributes the formula reads more, or gives gradients of another kind, than with "
+          "their defaults, from which its kernels are made: choose defaults that read all",
+          F::name);
+}
+
 template <class X>
 constexpr bool is_operand = std::is_same_v<X, Tensor> || std::is_same_v<X, Scalar>;
 
@@ -189,6 +203,7 @@ template <class F, class... X>
 template <class F, class... X>
 requires(detail::is_operand<X>&&...) Tensor pointwise(const F& f, const X&... x) {
   static_assert(sizeof...(X) == arity<F>);
+  detail::check_attributes(f);
   // The everyday case: tensors of one floating dtype, which numbers don't change.
   if constexpr ((std::is_same_v<X, Tensor> || ...)) {
     const Dtype d = detail::first_dtype(x...);
@@ -202,6 +217,7 @@ requires(detail::is_operand<X>&&...) Tensor pointwise(const F& f, const X&... x)
 template <class F, class... X>
 requires(detail::is_operand<X>&&...) Tensor& pointwise_inplace(const F& f, Tensor& x, const X&... rest) {
   static_assert(1 + sizeof...(X) == arity<F>);
+  detail::check_attributes(f);
   const Dtype dtype = detail::dtype_for(F::name, detail::integers_of<F>(), x, rest...);
   const auto category = [](Dtype d) { return is_floating(d) ? 2 : d == kBool ? 0 : 1; };
   if (category(dtype) > category(x.dtype()))
