@@ -3,6 +3,7 @@
 
 #include <array>
 
+#include "program.h"
 #include "text_support.h"
 
 // Writes, parameters and buffers that would be trained, and lost.
@@ -401,6 +402,28 @@ TEST(ParamCopies, OfArraysAndListsWork) {
   EXPECT_EQ(copy.pair[0].item(), 0);
   const Tensors both{model.pair[0], model.pair[1]};
   EXPECT_EQ(both[0].impl(), model.pair[0].impl());
+}
+
+TEST(ParamCopies, OfAParameterAloneAreWarnedOfSlow) {
+  const auto warnings = [](const std::string& body) {
+    const Outcome outcome = compile(
+        "#include <gradus/nn/linear.h>\n#include <array>\nusing namespace gradus;\nstruct Model {\n"
+        "nn::Linear layer{1, 1};\nstd::array<nn::Param, 2> pair;\nnn::Buffer mean;\n};\n"
+        "void f(Model& model, const Model& fixed) {\n" +
+        body + "\n}\n");
+    EXPECT_EQ(outcome.code, 0) << outcome.text;
+    size_t n = 0;
+    for (size_t at = 0; (at = outcome.text.find("this copies the ", at)) != std::string::npos; at++) n++;
+    return n;
+  };
+  EXPECT_GE(warnings("auto w = model.layer.weight; auto m = model.mean;"), 2u);
+  EXPECT_GE(warnings("for (auto w : model.pair) w.zero_();"), 1u);
+  EXPECT_GE(warnings("auto f = [w = model.layer.weight] { return w.sum(); };"), 1u);
+  EXPECT_EQ(warnings("Tensor w = model.layer.weight; auto& v = model.layer.weight; Model copy = model;\n"
+                     "copy = model; auto pair = model.pair; Tensors list{model.pair[0], model.pair[1]};\n"
+                     "nn::Param p(model.layer.weight.detach()); nn::Linear layer = fixed.layer;\n"
+                     "std::vector<nn::Linear> layers(2, model.layer); (void)v;"),
+            0u);
 }
 
 // ---- buffers

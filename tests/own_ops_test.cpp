@@ -161,18 +161,17 @@ TEST(OwnOps, WhatNobodyWantsIsDropped) {
 // ---- rules that can't be called
 
 /// What the compiler says of a program that applies each of these ops: Op0, Op1 …
-Outcome compile(const std::vector<std::string>& ops) {
-  const TemporaryFolder folder;
-  std::ofstream file(folder / "ops.cpp");
-  file << "#include <gradus/autograd/core/apply.h>\nusing namespace gradus;\nstruct Base {\n"
-          "static constexpr auto name = \"op\";\n"
-          "Tensor value(const Tensor& a, const Tensor&) const { return a; }\n};\n";
+Outcome compile_ops(const std::vector<std::string>& ops) {
+  std::string source =
+      "#include <gradus/autograd/core/apply.h>\nusing namespace gradus;\nstruct Base {\n"
+      "static constexpr auto name = \"op\";\n"
+      "Tensor value(const Tensor& a, const Tensor&) const { return a; }\n};\n";
   for (size_t i = 0; i < ops.size(); i++)
-    file << "struct Op" << i << " : Base {\n"
-         << ops[i] << "\n};\nTensor f" << i << "(const Tensor& x) { return apply(Op" << i << "{}, x, x); }\n";
-  file.close();
-  return run_command(GRADUS_COMPILER " -std=c++20 -fsyntax-only -I '" GRADUS_INCLUDE "' '" +
-                     (folder / "ops.cpp") + "'");
+    source += fmt::format(
+        "struct Op{0} : Base {{\n{1}\n}};\nTensor f{0}(const Tensor& x) {{ return apply(Op{0}{{}}, x, x); "
+        "}}\n",
+        i, ops[i]);
+  return compile(source);
 }
 
 const std::string first_rule = "Tensor vjp(In<0>, const Back& b) const { return b.g(); }\n";
@@ -197,7 +196,7 @@ TEST(OwnOps, ARuleThatCannotBeCalledDoesNotCompileSlow) {
   };
   std::vector<std::string> all = bad;
   all.push_back(first_rule + "Tensor vjp(int, const Back& b) const { return b.g(); }");
-  const Outcome outcome = compile(all);
+  const Outcome outcome = compile_ops(all);
   EXPECT_NE(outcome.code, 0);
   EXPECT_EQ(count_of(outcome.text, "this op's vjp can't be called so"), bad.size()) << outcome.text;
   for (size_t i = 0; i < bad.size(); i++)
@@ -206,7 +205,7 @@ TEST(OwnOps, ARuleThatCannotBeCalledDoesNotCompileSlow) {
 }
 
 TEST(OwnOps, RulesThatCanBeCalledCompileSlow) {
-  const Outcome outcome = compile({
+  const Outcome outcome = compile_ops({
       first_rule,
       first_rule + "Tensor vjp(In<1>, const Back& b, const Tensor& g) const { return b.g() + g; }",
       first_rule + "template <int I, class B> requires(I == 1) auto vjp(In<I>, B& b) const { return b.g(); }",

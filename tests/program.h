@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -60,6 +61,16 @@ inline Outcome run_command(const std::string& command) {
 inline Outcome run_program(const std::string& name, const std::string& arguments) {
   return run_command("'" + path_of_program(name) + "' " + arguments);
 }
+
+#ifdef GRADUS_COMPILER
+/// What the compiler of these tests says of a source file.
+inline Outcome compile(const std::string& source) {
+  const TemporaryFolder folder;
+  std::ofstream(folder / "source.cpp") << source;
+  return run_command(GRADUS_COMPILER " -std=c++20 -fsyntax-only -I '" GRADUS_INCLUDE "' '" +
+                     (folder / "source.cpp") + "'");
+}
+#endif
 
 #define GRADUS_SKIP_WITHOUT(program) \
   if (!std::filesystem::exists(path_of_program(program))) GTEST_SKIP() << program << " is not built"
