@@ -1,5 +1,6 @@
 #include <gradus/autograd/base/parallel.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
 #include <gradus/nn/init.h>
 
 #include <cmath>
@@ -23,31 +24,50 @@ double fan_of(const char* op, const Tensor& w, std::string_view mode) {
   fail("{}: mode is 'fan_in' or 'fan_out', not '{}'", op, mode);
 }
 
-/// w = shift + scale · (the next numbers that `draw` makes)
-Tensor fill(const char* op, const Tensor& w, double shift, double scale,
-            void (Draws::*draw)(int64_t, int64_t, double*) const) {
-  if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
-  if (!std::isfinite(shift) || !std::isfinite(scale))
-    fail("{}: the bounds, mean or standard deviation must be finite: {} + {} u", op, shift, scale);
-  const int64_t n = w.numel();
-  std::vector<double> values(static_cast<size_t>(n));
-  const Draws draws = default_generator().draws(n);
-  parallel_for(n, 1 << 10, [&](int64_t begin, int64_t end) {
-    (draws.*draw)(begin, end, values.data() + begin);
-    for (int64_t i = begin; i < end; i++)
-      values[static_cast<size_t>(i)] = shift + scale * values[static_cast<size_t>(i)];
-  });
-  NoGrad no_grad;
-  return Tensor(w).copy_(tensor(values, w.shape(), w.dtype()));
+/// x as a number of w's dtype.
+double held(const Tensor& w, double x) {
+  return w.dtype() == kFloat32 ? static_cast<double>(static_cast<float>(x)) : x;
 }
 
+/// shift + scale · (the next numbers that `draw` makes), float64, of w's shape.
+Tensor drawn_for(const char* op, const Tensor& w, double shift, double scale,
+                 void (Draws::*draw)(int64_t, int64_t, double*) const) {
+  if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
+  if (!std::isfinite(scale) || !std::isfinite(held(w, shift)) || !std::isfinite(held(w, shift + scale)))
+    fail("{}: the bounds, mean or standard deviation must be finite in {}: {} + {} u", op, w.dtype(), shift,
+         scale);
+  if (w.layout().overlaps()) fail("{}: the tensor {} is expanded: clone() it first", op, w.shape());
+  Tensor values = empty(w.shape(), kFloat64);
+  launch({&values.storage()}, [=, n = w.numel(), to = reinterpret_cast<double*>(values.raw())] {
+    const Draws draws = default_generator().draws(n);
+    parallel_for(n, 1 << 10, [&](int64_t begin, int64_t end) {
+      (draws.*draw)(begin, end, to + begin);
+      for (int64_t i = begin; i < end; i++) to[i] = shift + scale * to[i];
+    });
+  });
+  return values;
+}
+
+Tensor uniform(const char* op, const Tensor& w, double low, double high) {
+  const Tensor values = drawn_for(op, w, low, high - low, &Draws::uniform);
+  // Rounding, here or to w's dtype, may reach `high`.
+  const double below = w.dtype() == kFloat32
+                           ? std::nextafter(static_cast<float>(high), static_cast<float>(low))
+                           : std::nextafter(high, low);
+  NoGrad no_grad;
+  return Tensor(w).copy_(minimum(values, below));
+}
+Tensor normal(const char* op, const Tensor& w, double mean, double std) {
+  NoGrad no_grad;
+  return Tensor(w).copy_(drawn_for(op, w, mean, std, &Draws::normal));
+}
+
+// A weight without elements may have no fans either: bounds are infinite then.
 Tensor uniform(const char* op, const Tensor& w, double bound) {
-  if (w.numel() == 0) return w;
-  return fill(op, w, -bound, 2 * bound, &Draws::uniform);
+  return w.numel() == 0 ? w : uniform(op, w, -bound, bound);
 }
 Tensor normal(const char* op, const Tensor& w, double std) {
-  if (w.numel() == 0) return w;
-  return fill(op, w, 0, std, &Draws::normal);
+  return w.numel() == 0 ? w : normal(op, w, 0, std);
 }
 
 }  // namespace
@@ -72,11 +92,11 @@ Tensor ones_(const Tensor& w) { return constant_(w, 1); }
 
 Tensor uniform_(const Tensor& w, double low, double high) {
   if (!(low <= high)) fail("uniform_: low must not be above high: {} and {}", low, high);
-  return fill("uniform_", w, low, high - low, &Draws::uniform);
+  return uniform("uniform_", w, low, high);
 }
 Tensor normal_(const Tensor& w, double mean, double std) {
   if (!(std >= 0)) fail("normal_: std must be at least 0: {}", std);
-  return fill("normal_", w, mean, std, &Draws::normal);
+  return normal("normal_", w, mean, std);
 }
 Tensor lecun_normal_(const Tensor& w) {
   return normal("lecun_normal_", w, 1 / std::sqrt(fans_of("lecun_normal_", w).in));

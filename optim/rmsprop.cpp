@@ -1,7 +1,9 @@
 #include <gradus/optim/rmsprop.h>
 #include <gradus/optim/training.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace gradus::optim {
 namespace {
@@ -16,7 +18,7 @@ std::vector<const char*> kept_by(const RMSpropOptions& o) {
 struct RmspropTraining final : detail::Training {
   RmspropTraining(Tensors p, RMSpropOptions o)
       : Training("RMSprop", std::move(p), o.lr, kept_by(o)), options(o) {
-    check_not_negative("alpha", o.alpha);
+    if (!(o.alpha >= 0 && o.alpha <= 1)) fail("RMSprop: alpha must lie in [0, 1]: {}", o.alpha);
     check_not_negative("eps", o.eps);
     check_not_negative("weight_decay", o.weight_decay);
     check_not_negative("momentum", o.momentum);
@@ -38,7 +40,8 @@ struct RmspropTraining final : detail::Training {
         T v = pv[i] = alpha * pv[i] + rest * gi * gi;
         if (pa) {
           const T a = pa[i] = alpha * pa[i] + rest * gi;
-          v -= a * a;
+          // A variance, known to the last digit of v: what is smaller is rounding, and may be negative.
+          v = std::max(std::numeric_limits<T>::epsilon() * v, v - a * a);
         }
         T step = gi / (std::sqrt(v) + eps);
         if (pb) step = pb[i] = momentum * pb[i] + step;

@@ -21,7 +21,7 @@ struct RMSpropOptions {
 ///   x = x - lr · g / (√v + eps),  or with momentum: b = momentum · b + g / (√v + eps),  x = x - lr · b
 ///
 /// centered takes v - a², a = alpha a + (1 - alpha) g, for v: the gradient's variance (Graves 2013,
-/// "Generating sequences with recurrent neural networks").
+/// "Generating sequences with recurrent neural networks"), which counts as at least a last digit of v.
 class RMSprop final : public Optimizer {
  public:
   /// Throws for options outside their domain, and as Optimizer does.

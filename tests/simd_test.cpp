@@ -419,6 +419,10 @@ TEST_P(EachLevel, ConventionsAtKinks) {
   EXPECT_EQ(d(Softplus{}, 0, {21}), 1);
   EXPECT_EQ(f(Softplus{2, 20}, {1000}), 1000);
   EXPECT_EQ(d(Softplus{}, 0, {-1000}), 0);
+  EXPECT_EQ(f(Gelu{}, {inf}), inf);
+  EXPECT_EQ(f(Gelu{}, {-inf}), 0);
+  EXPECT_EQ(d(Gelu{}, 0, {inf}), 1);
+  EXPECT_EQ(d(Gelu{}, 0, {-inf}), 0);
   EXPECT_EQ(f(Sigmoid{}, {1000}), 1);
   EXPECT_EQ(f(Sigmoid{}, {-1000}), 0);
   EXPECT_EQ(f(Bce{}, {0, 1}), 100);

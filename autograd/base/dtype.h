@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 #include <utility>
 
@@ -47,6 +48,35 @@ struct dtype_of_type<double> : std::integral_constant<Dtype, kFloat64> {};
 /// The dtype whose elements are of C++ type T.
 template <class T>
 inline constexpr Dtype dtype_of = dtype_of_type<T>::value;
+
+/// Whether x is no number; an integer always is one.
+template <class T>
+constexpr bool is_nan(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return __builtin_isnan(x);
+  else
+    return false;
+}
+
+/// x as a To, of a tensor's element as of a number: the one conversion there is. Floating to integer cuts
+/// towards zero; outside To's range it is the nearest end of the range, and 0 for NaN. Integers wrap in a
+/// narrower integer; to bool is x != 0.
+template <class To, class From>
+constexpr To convert(From x) {
+  if constexpr (std::is_same_v<To, bool>) {
+    return x != From(0);
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    // The largest To may round up as a From, so it is the first value that is too large.
+    constexpr From low = static_cast<From>(std::numeric_limits<To>::min());
+    constexpr From high = static_cast<From>(std::numeric_limits<To>::max());
+    return is_nan(x)   ? To(0)
+           : x <= low  ? std::numeric_limits<To>::min()
+           : x >= high ? std::numeric_limits<To>::max()
+                       : static_cast<To>(x);
+  } else {
+    return static_cast<To>(x);
+  }
+}
 
 /// Calls f with a value of the C++ type of `d`: dispatch(d, [&](auto zero) { using T = decltype(zero); … }).
 template <class F>

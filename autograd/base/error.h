@@ -1,10 +1,13 @@
 #pragma once
 #include <fmt/core.h>
 
+#include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace gradus {
 
@@ -45,6 +48,17 @@ template <class F>
 void check_function(const char* op, const F& f) {
   if constexpr (std::is_pointer_v<F> || requires { f.operator bool(); })
     if (!f) fail("{}: the function is null", op);
+}
+
+/// n values for a result of `op`; an Error where there is no memory for them.
+template <class T>
+std::vector<T> make_vector(const char* op, int64_t n) {
+  try {
+    return std::vector<T>(static_cast<size_t>(n));
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
+  }
+  fail("{}: no memory for {} values of {} bytes", op, n, sizeof(T));
 }
 
 }  // namespace gradus

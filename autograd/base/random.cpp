@@ -10,9 +10,9 @@ namespace gradus {
 namespace {
 
 template <class Draw>
-auto repeat(int64_t n, Draw draw) {
-  if (n < 0) fail<ShapeError>("random: the count is negative: {}", n);
-  std::vector<decltype(draw())> values(static_cast<size_t>(n));
+auto repeat(const char* op, int64_t n, Draw draw) {
+  if (n < 0) fail<ShapeError>("{}: the count is negative: {}", op, n);
+  auto values = make_vector<decltype(draw())>(op, n);
   for (auto& value : values) value = draw();
   return values;
 }
@@ -95,23 +95,23 @@ double NumpyRandom::normal(double mean, double std) {
 }
 
 std::vector<double> NumpyRandom::rand(int64_t n) {
-  return repeat(n, [&] { return rand(); });
+  return repeat("rand", n, [&] { return rand(); });
 }
 std::vector<double> NumpyRandom::randn(int64_t n) {
-  return repeat(n, [&] { return randn(); });
+  return repeat("randn", n, [&] { return randn(); });
 }
 std::vector<int64_t> NumpyRandom::randint(int64_t low, int64_t high, int64_t n) {
-  return repeat(n, [&] { return randint(low, high); });
+  return repeat("randint", n, [&] { return randint(low, high); });
 }
 std::vector<double> NumpyRandom::uniform(double low, double high, int64_t n) {
-  return repeat(n, [&] { return uniform(low, high); });
+  return repeat("uniform", n, [&] { return uniform(low, high); });
 }
 std::vector<double> NumpyRandom::normal(double mean, double std, int64_t n) {
-  return repeat(n, [&] { return normal(mean, std); });
+  return repeat("normal", n, [&] { return normal(mean, std); });
 }
 
 std::vector<int64_t> NumpyRandom::permutation(int64_t n) {
-  std::vector<int64_t> order = repeat(n, [i = int64_t(0)]() mutable { return i++; });
+  std::vector<int64_t> order = repeat("permutation", n, [i = int64_t(0)]() mutable { return i++; });
   shuffle(std::span(order));
   return order;
 }

@@ -10,8 +10,8 @@ namespace gradus {
 
 /// NumPy's legacy generator (numpy.random.RandomState), bit for bit: the Mersenne Twister MT19937 (Matsumoto
 /// and Nishimura 1998), doubles of 53 bits, normals by Marsaglia's polar method. Calls may be mixed as in
-/// NumPy: `a = rand(3)` then `randn(2)` continues one stream. Counts below 0 throw ShapeError. Refused while
-/// a step is recorded: a replay would not draw again.
+/// NumPy: `a = rand(3)` then `randn(2)` continues one stream. Counts below 0 throw ShapeError, and counts
+/// that there is no memory for an Error. Refused while a step is recorded: a replay would not draw again.
 class NumpyRandom {
  public:
   /// As numpy.random.RandomState(seed); an Error unless 0 <= seed < 2^32.
@@ -26,7 +26,8 @@ class NumpyRandom {
   /// Uniform in {low … high - 1} by masked rejection; an Error unless low < high.
   int64_t randint(int64_t low, int64_t high);
   std::vector<int64_t> randint(int64_t low, int64_t high, int64_t n);
-  /// low + (high - low) · rand(); an Error where high - low is not finite.
+  /// low + (high - low) · rand(), which rounding may make `high` itself, as in NumPy; an Error where
+  /// high - low is not finite.
   double uniform(double low, double high);
   std::vector<double> uniform(double low, double high, int64_t n);
   /// mean + std · randn(); an Error where std is negative or NaN.

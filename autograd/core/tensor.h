@@ -77,7 +77,7 @@ class Tensor {
   const Layout& layout() const;
 
   // ---- elements
-  /// The single element as a T. Throws unless numel() == 1.
+  /// The single element as a T, converted as to() does. Throws unless numel() == 1.
   template <class T = double>
   T item() const {
     return scalar_at(Shape(), true).template to<T>();
@@ -88,10 +88,11 @@ class Tensor {
     return scalar_at(index, false).template to<T>();
   }
   /// The elements in row-major order, converted to T (not bool: std::vector<bool> is no array; take uint8_t).
+  /// An Error where there is no memory for them.
   template <class T = double>
   requires(!std::same_as<T, bool>) std::vector<T> to_vector()
   const {
-    std::vector<T> v(static_cast<size_t>(numel()));
+    std::vector<T> v = make_vector<T>("to_vector", numel());
     copy_to(v.data(), dtype_of<T>);
     return v;
   }
@@ -109,7 +110,9 @@ class Tensor {
   Tensor contiguous() const;
   /// A copy of the elements (recorded).
   Tensor clone() const;
-  /// This tensor converted (recorded); itself if it has the dtype already.
+  /// This tensor converted (recorded); itself if it has the dtype already. Floating to integer cuts towards
+  /// zero, and is the nearest end of the range outside of it, 0 for NaN; int64 to uint8 wraps; to bool is x ≠
+  /// 0.
   Tensor to(Dtype) const;
 
   // ---- history
@@ -156,7 +159,7 @@ class Tensor {
   Tensor& div_(Scalar other);
   /// Overwrites the elements with other's, which broadcasts and is converted (recorded).
   Tensor& copy_(const Tensor& other);
-  /// Overwrites every element with `value`.
+  /// Overwrites every element with `value`, converted as to() does.
   Tensor& fill_(Scalar value);
   /// fill_(0)
   Tensor& zero_();
@@ -252,7 +255,9 @@ Tensor operator/(const Tensor& a, const Tensor& b);
 Tensor operator/(const Tensor& a, Scalar b);
 Tensor operator/(Scalar a, const Tensor& b);
 
-/// Comparisons are elementwise, broadcast, and give bool tensors without history.
+/// Comparisons are elementwise, broadcast, and give bool tensors without history. The numbers themselves are
+/// compared, whatever the dtypes: no integer is wrapped or rounded. Only between floating operands what has
+/// no dims is first rounded to the dtype of what has, so that x == 0.1 holds for a float32 x of 0.1f.
 Tensor operator==(const Tensor& a, const Tensor& b);
 Tensor operator==(const Tensor& a, Scalar b);
 Tensor operator!=(const Tensor& a, const Tensor& b);

@@ -1,6 +1,10 @@
 #include <gradus/autograd/kernels/compare.h>
 #include <gradus/autograd/kernels/rows.h>
 
+#include <algorithm>
+#include <cmath>
+#include <compare>
+#include <limits>
 #include <utility>
 
 namespace gradus::kernels {
@@ -8,26 +12,105 @@ namespace {
 
 constexpr int64_t kGrain = 1 << 16;
 
-template <class T, class Op>
-void compare_as(bool* y, const Shape& shape, const T* a, const Layout& la, const T* b, const Layout& lb,
+template <class A, class B, class Op>
+void compare_as(bool* y, const Shape& shape, const A* a, const Layout& la, const B* b, const Layout& lb,
                 Op op) {
   const Layout ly(shape);
   parallel_rows(shape, {&ly, &la, &lb}, kGrain, [=](int64_t n, const int64_t* at, const int64_t* s) {
     bool* const yr = y + at[0];
-    const T* const ar = a + at[1];
-    const T* const br = b + at[2];
+    const A* const ar = a + at[1];
+    const B* const br = b + at[2];
     if (s[0] == 1 && s[1] == 1 && s[2] == 1) {
       for (int64_t i = 0; i < n; i++) yr[i] = op(ar[i], br[i]);
     } else if (s[0] == 1 && s[1] == 1 && s[2] == 0) {
-      const T c = *br;
+      const B c = *br;
       for (int64_t i = 0; i < n; i++) yr[i] = op(ar[i], c);
     } else if (s[0] == 1 && s[1] == 0 && s[2] == 1) {
-      const T c = *ar;
+      const A c = *ar;
       for (int64_t i = 0; i < n; i++) yr[i] = op(c, br[i]);
     } else {
       for (int64_t i = 0; i < n; i++) yr[i * s[0]] = op(ar[i * s[1]], br[i * s[2]]);
     }
   });
+}
+
+/// How a and b compare as numbers.
+std::partial_ordering order(int64_t a, int64_t b) { return a <=> b; }
+std::partial_ordering order(int64_t a, double b) {
+  // Where rounding a ends at b, b is an integer: an int64, or 2^63.
+  if (const auto rounded = static_cast<double>(a) <=> b; rounded != 0) return rounded;
+  return b < 0x1p63 ? a <=> static_cast<int64_t>(b) : std::partial_ordering::less;
+}
+std::partial_ordering order(double a, int64_t b) { return 0 <=> order(b, a); }
+
+/// The T that stands for a number: the largest that is not above it, or the smallest T where there is none. A
+/// floating number is rounded to a floating T, but never up to infinity.
+template <class T>
+T nearest_of(int64_t number) {
+  using Limits = std::numeric_limits<T>;
+  if constexpr (std::is_integral_v<T>) {
+    return static_cast<T>(std::clamp<int64_t>(number, Limits::min(), Limits::max()));
+  } else {
+    const T rounded = static_cast<T>(number);
+    return order(rounded, number) > 0 ? std::nextafter(rounded, -Limits::infinity()) : rounded;
+  }
+}
+template <class T>
+T nearest_of(double number) {
+  if constexpr (std::is_integral_v<T>) {
+    return nearest_of<T>(convert<int64_t>(std::floor(number)));
+  } else {
+    const T rounded = static_cast<T>(number);
+    return std::isinf(number) ? rounded : std::min(rounded, std::numeric_limits<T>::max());
+  }
+}
+
+/// How that T compares with the number.
+template <class T, class Number>
+std::partial_ordering side_of(T nearest, Number number) {
+  if constexpr (std::is_integral_v<T>)
+    return order(static_cast<int64_t>(nearest), number);
+  else if constexpr (std::is_integral_v<Number>)
+    return order(static_cast<double>(nearest), number);
+  else if (std::isinf(static_cast<T>(number)))
+    return static_cast<double>(nearest) <=> number;
+  else
+    return std::partial_ordering::equivalent;
+}
+
+template <class T, class Number>
+Comparison comparable_as(Compare op, Number number) {
+  using Limits = std::numeric_limits<T>;
+  const T nearest = nearest_of<T>(number);
+  const auto side = side_of(nearest, number);
+  if (side == 0) return {op, nearest};
+  // No T is the number, so that x < number is x <= nearest.
+  const bool smaller = op == Compare::Less || op == Compare::LessEqual;
+  const bool larger = op == Compare::Greater || op == Compare::GreaterEqual;
+  if (side < 0 && smaller) return {Compare::LessEqual, nearest};
+  if (side < 0 && larger) return {Compare::Greater, nearest};
+  // Of all x alike, NaN included.
+  const bool always = op == Compare::NotEqual || (side > 0 && larger);
+  if constexpr (std::is_integral_v<T>)
+    return {always ? Compare::GreaterEqual : Compare::Less, Limits::min()};
+  else
+    return {always ? Compare::NotEqual : Compare::Equal, Limits::quiet_NaN()};
+}
+
+template <class A, class B>
+void compare_numbers(Compare op, bool* y, const Shape& shape, const A* a, const Layout& la, const B* b,
+                     const Layout& lb) {
+  const auto run = [&](auto f) {
+    compare_as(y, shape, a, la, b, lb, [f](A p, B q) { return f(order(p, q)); });
+  };
+  switch (op) {
+    case Compare::Equal: return run([](auto o) { return o == 0; });
+    case Compare::NotEqual: return run([](auto o) { return o != 0; });
+    case Compare::Less: return run([](auto o) { return o < 0; });
+    case Compare::LessEqual: return run([](auto o) { return o <= 0; });
+    case Compare::Greater: return run([](auto o) { return o > 0; });
+    default: return run([](auto o) { return o >= 0; });
+  }
 }
 
 template <class T>
@@ -80,6 +163,26 @@ void compare(Compare op, Dtype dtype, bool* y, const Shape& shape, const void* a
         return run([](T p, T q) { return (p == q) | ((p != p) & (q != q)); });
       default: return run([](T p, T q) { return p <= q; });
     }
+  });
+}
+
+void compare_mixed(Compare op, bool* y, const Shape& shape, Dtype da, const void* a, const Layout& la,
+                   Dtype db, const void* b, const Layout& lb) {
+  dispatch_floating(da == kInt64 ? db : da, [&]<class T>(T) {
+    const auto run = [&]<class A, class B>(A, B) {
+      compare_numbers(op, y, shape, static_cast<const A*>(a), la, static_cast<const B*>(b), lb);
+    };
+    if (da == kInt64)
+      run(int64_t(), T());
+    else
+      run(T(), int64_t());
+  });
+}
+
+Comparison comparable(Compare op, Scalar number, Dtype dtype) {
+  return dispatch(dtype, [&]<class T>(T) {
+    return is_floating(number.dtype()) ? comparable_as<T>(op, number.to<double>())
+                                       : comparable_as<T>(op, number.to<int64_t>());
   });
 }
 

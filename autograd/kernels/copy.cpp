@@ -89,7 +89,7 @@ void copy(Dtype to, void* y, const Layout& ly, Dtype from, const void* x, const 
 void fill(Dtype dtype, void* y, const Layout& ly, Scalar value) {
   dispatch(dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T v = is_floating(value.dtype()) ? convert<T>(value.to<double>()) : convert<T>(value.to<int64_t>());
+    const T v = value.to<T>();
     parallel_rows(ly.shape, {&ly}, kGrain, [&](int64_t n, const int64_t* at, const int64_t* s) {
       copy_row<T, T>(n, static_cast<T*>(y) + at[0], s[0], &v, 0);
     });

@@ -4,7 +4,7 @@
 
 namespace gradus::kernels {
 
-/// y = x, each element converted as convert (element.h) does. lx has the shape of ly (strides 0 where
+/// y = x, each element converted as convert (dtype.h) does. lx has the shape of ly (strides 0 where
 /// broadcast); y must not overlap itself or x, unless it is x.
 void copy(Dtype to, void* y, const Layout& ly, Dtype from, const void* x, const Layout& lx);
 

@@ -8,8 +8,16 @@
 /// makes it differentiable again) and on `Probe`, so it is written in operators, comparisons,
 /// `where(mask, a, b)` and the functions listed in `Probe`, with plain literals, and never
 /// branches on a value. What `where` leaves out must be finite too: its own gradient would be 0 * inf
-/// otherwise. At kinks and extremes the conventions are PyTorch's.
+/// otherwise. At kinks and extremes the conventions are PyTorch's; at infinite inputs losses and activations
+/// have their limits.
 namespace gradus::formulas {
+
+/// x times a weight, and 0 for a weight of 0 even where x is infinite. For values alone: where it is 0 it has
+/// no gradient.
+template <class T>
+constexpr T weighted(T x, T weight) {
+  return where(weight == 0, 0, x * weight);
+}
 
 // A rule reads best as one line for the value and one for each gradient.
 // clang-format off
@@ -209,19 +217,20 @@ struct Elu {
 /// y = x s with s = sigmoid(x)        dx = g s (1 + x (1 - s))
 struct Silu {
   static constexpr auto name = "silu";
-  template <class T> constexpr T value(T x) const { return x * sigmoid(x); }
+  template <class T> constexpr T value(T x) const { return weighted(x, sigmoid(x)); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
-    const T s = sigmoid(x);
-    return g * (s * (1 + x * (1 - s)));
+    const T s = sigmoid(x), near = maximum(minimum(x, 1000), -1000);
+    return g * (s * (1 + near * (1 - s)));
   }
 };
 
 /// y = x P(x) with P(x) = (1 + erf(x / sqrt(2))) / 2        dx = g (P(x) + x e^(-x^2 / 2) / sqrt(2 pi))
 struct Gelu {
   static constexpr auto name = "gelu";
-  template <class T> constexpr T value(T x) const { return 0.5 * x * (1 + erf(0.7071067811865476 * x)); }
+  template <class T> constexpr T value(T x) const { return weighted(0.5 * x, 1 + erf(0.7071067811865476 * x)); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
-    return g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * x * exp(-0.5 * x * x));
+    const T near = maximum(minimum(x, 1000), -1000);
+    return g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * near * exp(-0.5 * x * x));
   }
 };
 
@@ -230,11 +239,12 @@ struct Gelu {
 struct GeluTanh {
   static constexpr auto name = "gelu_tanh";
   template <class T> constexpr T value(T x) const {
-    return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    return weighted(0.5 * x, 1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
   }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
-    const T t = tanh(0.7978845608028654 * (x + 0.044715 * x * x * x));
-    return 0.5 * g * (1 + t + x * (1 - t) * (1 + t) * (0.7978845608028654 * (1 + 0.134145 * x * x)));
+    const T near = maximum(minimum(x, 1000), -1000);
+    const T t = tanh(0.7978845608028654 * (near + 0.044715 * near * near * near));
+    return 0.5 * g * (1 + t + near * (1 - t) * (1 + t) * (0.7978845608028654 * (1 + 0.134145 * near * near)));
   }
 };
 
@@ -266,6 +276,7 @@ struct PowScalar {
 struct Maximum {
   static constexpr auto name = "maximum";
   static constexpr bool integers = true;
+  static constexpr bool chooses = true;
   template <class T> constexpr T value(T a, T b) const { return maximum(a, b); }
   template <class T> constexpr T vjp(In<0>, T a, T b, T, T g) const {
     return where(a < b, 0, where(a == b, g / 2, g));
@@ -279,6 +290,7 @@ struct Maximum {
 struct Minimum {
   static constexpr auto name = "minimum";
   static constexpr bool integers = true;
+  static constexpr bool chooses = true;
   template <class T> constexpr T value(T a, T b) const { return minimum(a, b); }
   template <class T> constexpr T vjp(In<0>, T a, T b, T, T g) const {
     return where(a > b, 0, where(a == b, g / 2, g));
@@ -349,7 +361,9 @@ struct Bce {
 /// y = -t log(s) - (1 - t) log(1 - s) with s = sigmoid(z)        dz = g (s - t)        dt = -g z
 struct BceWithLogits {
   static constexpr auto name = "bce_with_logits";
-  template <class T> constexpr T value(T z, T t) const { return maximum(z, 0) - z * t - logsigmoid(abs(z)); }
+  template <class T> constexpr T value(T z, T t) const {
+    return weighted(z, where(z > 0, 1 - t, -t)) - logsigmoid(abs(z));
+  }
   template <class T> constexpr T vjp(In<0>, T z, T t, T, T g) const { return g * (sigmoid(z) - t); }
   template <class T> constexpr T vjp(In<1>, T z, T, T, T g) const { return -g * z; }
 };
@@ -359,15 +373,17 @@ struct BceWithLogits {
 struct BceWithPosWeight {
   static constexpr auto name = "bce_with_pos_weight";
   template <class T> constexpr T value(T z, T t, T w) const {
-    return (t - 1) * logsigmoid(-z) - w * t * logsigmoid(z);
+    return weighted(logsigmoid(-z), t - 1) - weighted(logsigmoid(z), w * t);
   }
   template <class T> constexpr T vjp(In<0>, T z, T t, T w, T, T g) const {
     return g * ((1 - t) * sigmoid(z) - w * t * sigmoid(-z));
   }
   template <class T> constexpr T vjp(In<1>, T z, T, T w, T, T g) const {
-    return g * (logsigmoid(-z) - w * logsigmoid(z));
+    return g * (logsigmoid(-z) - w * logsigmoid(where(w == 0, maximum(z, -1e30), z)));
   }
-  template <class T> constexpr T vjp(In<2>, T z, T t, T, T, T g) const { return -g * t * logsigmoid(z); }
+  template <class T> constexpr T vjp(In<2>, T z, T t, T, T, T g) const {
+    return -g * t * logsigmoid(where(t == 0, maximum(z, -1e30), z));
+  }
 };
 // clang-format on
 

@@ -316,7 +316,7 @@ void cross_entropy(const Classified& c, void* losses, void* statistics, const vo
     const auto finish = [&](int64_t i, const T* line) {
       const int64_t t = c.target[i];
       used[i] = t == ignore_index ? T(0) : w ? w[t] : T(1);
-      loss[i] = t == ignore_index ? T(0) : used[i] * (log_sum[i] - (line[t * c.inner] - m[i]));
+      loss[i] = used[i] == 0 ? T(0) : used[i] * (log_sum[i] - (line[t * c.inner] - m[i]));
     };
     lines.each(
         [&](int64_t at, int64_t i) {

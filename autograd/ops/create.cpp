@@ -1,5 +1,6 @@
 #include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/elementwise.h>
 
 #include <cmath>
 
@@ -20,10 +21,44 @@ Tensor generated(const Shape& shape, Dtype dtype, F f) {
     dispatch(dtype, [&](auto zero) {
       using T = decltype(zero);
       T* const p = reinterpret_cast<T*>(first);
-      for (int64_t i = 0; i < n; i++) p[i] = static_cast<T>(f(i));
+      for (int64_t i = 0; i < n; i++) p[i] = convert<T>(f(i));
     });
   });
   return x;
+}
+
+Tensor integer_range(int64_t start, int64_t end, int64_t step, Dtype dtype) {
+  if (step == 0) fail("arange: the step is 0: {} … {}", start, end);
+  // Differences of int64s fit into uint64 only; in it, everything is right modulo 2^64.
+  const auto first = static_cast<uint64_t>(start), last = static_cast<uint64_t>(end),
+             by = static_cast<uint64_t>(step);
+  const bool none = step > 0 ? start >= end : start <= end;
+  const uint64_t n = none ? 0 : step > 0 ? (last - first - 1) / by + 1 : (first - last - 1) / -by + 1;
+  if (n > INT64_MAX) fail<ShapeError>("arange: {} elements are too many", n);
+  return generated({static_cast<int64_t>(n)}, dtype,
+                   [=](int64_t i) { return static_cast<int64_t>(first + static_cast<uint64_t>(i) * by); });
+}
+
+Tensor floating_range(double start, double end, double step, Dtype dtype) {
+  if (!std::isfinite(start) || !std::isfinite(end) || !std::isfinite(step) || step == 0)
+    fail("arange: the bounds must be finite and the step not 0: {} … {} by {}", start, end, step);
+  const double quotient = std::ceil((end - start) / step);
+  if (!(quotient <= 9e15)) fail<ShapeError>("arange: {} elements are too many", quotient);
+  const auto element = [=](int64_t i) { return start + static_cast<double>(i) * step; };
+  // The quotient may round up, and so may an element to the dtype: the last ones would not lie before end.
+  const auto before_end = [=](int64_t i) {
+    const double x = dtype == kFloat32 ? static_cast<double>(static_cast<float>(element(i))) : element(i);
+    return step > 0 ? x < end : x > end;
+  };
+  int64_t n = 0, bound = quotient > 0 ? static_cast<int64_t>(quotient) : 0;
+  while (n < bound) {
+    const int64_t middle = n + (bound - n) / 2;
+    if (before_end(middle))
+      n = middle + 1;
+    else
+      bound = middle;
+  }
+  return generated({n}, dtype, element);
 }
 
 Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*draw)(double*, int64_t)) {
@@ -46,22 +81,17 @@ Tensor zeros_like(const Tensor& x) { return filled(x.shape(), 0, x.dtype()); }
 Tensor ones_like(const Tensor& x) { return filled(x.shape(), 1, x.dtype()); }
 
 Tensor arange(Scalar start, Scalar end, Scalar step, std::optional<Dtype> dtype) {
-  const double a = start.to<double>(), b = end.to<double>(), d = step.to<double>();
-  if (!std::isfinite(a) || !std::isfinite(b) || !std::isfinite(d) || d == 0)
-    fail("arange: the bounds must be finite and the step not 0: {} … {} by {}", a, b, d);
   const bool integers = start.dtype() == kInt64 && end.dtype() == kInt64 && step.dtype() == kInt64;
-  const double n = std::ceil((b - a) / d);
-  if (n > 9e15) fail<ShapeError>("arange: {} elements are too many", n);
-  const Shape shape{n > 0 ? static_cast<int64_t>(n) : 0};
-  const Dtype to = dtype.value_or(integers ? kInt64 : kFloat32);
-  if (integers)
-    return generated(shape, to, [=](int64_t i) { return start.to<int64_t>() + i * step.to<int64_t>(); });
-  return generated(shape, to, [=](int64_t i) { return a + static_cast<double>(i) * d; });
+  return integers ? integer_range(start.to<int64_t>(), end.to<int64_t>(), step.to<int64_t>(),
+                                  dtype.value_or(kInt64))
+                  : floating_range(start.to<double>(), end.to<double>(), step.to<double>(),
+                                   dtype.value_or(kFloat32));
 }
 Tensor arange(Scalar end) { return arange(end.dtype() == kInt64 ? Scalar(0) : Scalar(0.0), end); }
 
 Tensor linspace(double start, double end, int64_t steps, Dtype dtype) {
   if (steps < 0) fail<ShapeError>("linspace: the number of steps is negative: {}", steps);
+  if (!std::isfinite(end - start)) fail("linspace: end - start is not finite: {} … {}", start, end);
   return generated({steps}, dtype, [=](int64_t i) {
     const double t = steps > 1 ? static_cast<double>(i) / static_cast<double>(steps - 1) : 0;
     return i == steps - 1 && steps > 1 ? end : start + t * (end - start);
@@ -72,7 +102,11 @@ Tensor eye(int64_t n, Dtype dtype) {
   return generated({n, n}, dtype, [=](int64_t i) { return i / n == i % n; });
 }
 
-Tensor rand(const Shape& shape, Dtype dtype) { return drawn("rand", shape, dtype, &Generator::uniform); }
+Tensor rand(const Shape& shape, Dtype dtype) {
+  const Tensor x = drawn("rand", shape, dtype, &Generator::uniform);
+  // A double just below 1 rounds to 1 as a float.
+  return dtype == kFloat32 ? minimum(x, 0x1.fffffep-1) : x;
+}
 Tensor randn(const Shape& shape, Dtype dtype) { return drawn("randn", shape, dtype, &Generator::normal); }
 
 Tensor tensor(Scalar value, std::optional<Dtype> dtype) {

@@ -3,9 +3,21 @@
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/pointwise.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
 namespace gradus {
 
 using namespace formulas;
+
+namespace {
+
+/// Whether an extreme of x and the number is uint8: a number beyond the end that it cannot win from becomes
+/// that end.
+bool is_uint8(const Tensor& x, Scalar number) { return number.promoted(x.dtype()) == kUInt8; }
+
+}  // namespace
 
 Tensor abs(const Tensor& x) { return pointwise(Abs{}, x); }
 Tensor square(const Tensor& x) { return pointwise(Square{}, x); }
@@ -22,6 +34,10 @@ Tensor tanh(const Tensor& x) { return pointwise(Tanh{}, x); }
 Tensor sigmoid(const Tensor& x) { return pointwise(Sigmoid{}, x); }
 Tensor logsigmoid(const Tensor& x) { return pointwise(LogSigmoid{}, x); }
 Tensor softplus(const Tensor& x, double beta, double threshold) {
+  const double held = x.dtype() == kFloat64 ? beta : static_cast<double>(static_cast<float>(beta));
+  if (!std::isfinite(held) || held == 0)
+    fail("softplus: beta must be finite and not 0, as a number of x's dtype, too: {} for {}", beta,
+         x.dtype());
   return pointwise(Softplus{beta, threshold}, x);
 }
 Tensor relu(const Tensor& x) { return pointwise(Relu{}, x); }
@@ -31,6 +47,12 @@ Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> m
   Clamp op;
   if (min) op.min = *min;
   if (max) op.max = *max;
+  if (!is_floating(x.dtype()))
+    dispatch(x.dtype(), [&]<class T>(T) {
+      using Limits = std::numeric_limits<T>;
+      if (!(op.min < std::ldexp(1, Limits::digits) && op.max >= static_cast<double>(Limits::min())))
+        fail("clamp: no {} lies within the bounds: {} and {}", x.dtype(), op.min, op.max);
+    });
   return pointwise(op, x);
 }
 Tensor pow(const Tensor& x, Scalar exponent) {
@@ -41,9 +63,15 @@ Tensor pow(const Tensor& x, Scalar exponent) {
 
 Tensor pow(const Tensor& x, const Tensor& exponent) { return pointwise(Pow{}, x, exponent); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return pointwise(Maximum{}, a, b); }
-Tensor maximum(const Tensor& a, Scalar b) { return pointwise(Maximum{}, a, b); }
+Tensor maximum(const Tensor& a, Scalar b) {
+  if (is_uint8(a, b)) b = std::max<int64_t>(b.to<int64_t>(), 0);
+  return pointwise(Maximum{}, a, b);
+}
 Tensor minimum(const Tensor& a, const Tensor& b) { return pointwise(Minimum{}, a, b); }
-Tensor minimum(const Tensor& a, Scalar b) { return pointwise(Minimum{}, a, b); }
+Tensor minimum(const Tensor& a, Scalar b) {
+  if (is_uint8(a, b)) b = std::min<int64_t>(b.to<int64_t>(), 255);
+  return pointwise(Minimum{}, a, b);
+}
 
 Tensor Tensor::operator-() const {
   if (dtype() == kBool) fail<DtypeError>("neg: not defined for bool");
@@ -87,20 +115,33 @@ namespace {
 
 const char* const kCompareNames[] = {"==", "!=", "<", "<=", ">", ">="};
 
-template <class A, class B>
-Tensor compare(kernels::Compare op, const A& a, const B& b) {
-  const char* name = kCompareNames[static_cast<int>(op)];
-  const Dtype dtype = detail::dtype_for(name, true, a, b);
+/// x op y for operands of one dtype, or of int64 and a floating one.
+Tensor compare_as_they_are(kernels::Compare op, const Tensor& x, const Tensor& y) {
+  const Shape shape = broadcast(kCompareNames[static_cast<int>(op)], x.shape(), y.shape());
+  Tensor out = make_empty(shape, kBool);
+  bool* const to = reinterpret_cast<bool*>(out.raw());
+  const Layout lx = broadcast_to(x.layout(), shape), ly = broadcast_to(y.layout(), shape);
+  if (x.dtype() == y.dtype())
+    launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare, op, x.dtype(), to, shape,
+           x.storage().data(), lx, y.storage().data(), ly);
+  else
+    launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare_mixed, op, to, shape, x.dtype(),
+           x.storage().data(), lx, y.dtype(), y.storage().data(), ly);
+  return out;
+}
+
+Tensor compare(kernels::Compare op, const Tensor& a, const Tensor& b) {
+  const Dtype dtype = detail::dtype_for(kCompareNames[static_cast<int>(op)], detail::Integers::Exact, a, b);
+  // As a floating number an int64 may be rounded to what it is compared with.
+  if (is_floating(dtype) && (a.dtype() == kInt64 || b.dtype() == kInt64))
+    return compare_as_they_are(op, a, b);
   Tensor made[2];
   NoGrad no_grad;
-  const Tensor& x = *detail::operand(a, dtype, made[0]);
-  const Tensor& y = *detail::operand(b, dtype, made[1]);
-  const Shape shape = broadcast(name, x.shape(), y.shape());
-  Tensor out = make_empty(shape, kBool);
-  launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare, op, dtype,
-         reinterpret_cast<bool*>(out.raw()), shape, x.storage().data(), broadcast_to(x.layout(), shape),
-         y.storage().data(), broadcast_to(y.layout(), shape));
-  return out;
+  return compare_as_they_are(op, *detail::operand(a, dtype, made[0]), *detail::operand(b, dtype, made[1]));
+}
+Tensor compare(kernels::Compare op, const Tensor& a, Scalar b) {
+  const auto [same, number] = kernels::comparable(op, b, a.dtype());
+  return compare_as_they_are(same, a, detail::constant(number, a.dtype()));
 }
 
 struct Where {
@@ -125,7 +166,7 @@ template <class A, class B>
 Tensor where_of(const Tensor& condition, const A& a, const B& b) {
   if (condition.dtype() != kBool)
     fail<DtypeError>("where: the condition must be bool, not {}", condition.dtype());
-  const Dtype dtype = detail::dtype_for("where", true, a, b);
+  const Dtype dtype = detail::dtype_for("where", detail::Integers::Exact, a, b);
   Tensor made[2];
   return apply(Where{}, condition, *detail::operand(a, dtype, made[0]), *detail::operand(b, dtype, made[1]));
 }

@@ -33,7 +33,8 @@ Tensor tanh(const Tensor& x);
 Tensor sigmoid(const Tensor& x);
 /// y = ln sigmoid(x), without overflow.
 Tensor logsigmoid(const Tensor& x);
-/// y = ln(1 + e^(beta x)) / beta; x itself where beta x > threshold.
+/// y = ln(1 + e^(beta x)) / beta; x itself where beta x > threshold. An Error unless beta is finite and not
+/// 0, also as a number of x's dtype.
 Tensor softplus(const Tensor& x, double beta = 1, double threshold = 20);
 /// y = max(x, 0), gradient 0 at 0. Keeps integer dtypes.
 Tensor relu(const Tensor& x);
@@ -42,7 +43,8 @@ Tensor sign(const Tensor& x);
 /// y = the largest integer ≤ x; gradient 0.
 Tensor floor(const Tensor& x);
 /// y = min(max(x, min), max); the gradient passes between the bounds and at them. Keeps integer dtypes.
-/// A missing bound does not bound.
+/// A missing bound does not bound. A bound of an integer tensor is cut to an integer; an Error where its
+/// dtype has no number within the bounds.
 Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> max);
 /// y = x^exponent, as C's pow; gradient exponent · x^(exponent - 1), 0 for exponent 0.
 Tensor pow(const Tensor& x, Scalar exponent);
@@ -51,13 +53,15 @@ Tensor pow(const Tensor& x, Scalar exponent);
 
 /// y = x^exponent. d/dexponent is x^exponent ln x, and 0 where x is 0 and the exponent not negative.
 Tensor pow(const Tensor& x, const Tensor& exponent);
-/// y = max(a, b), NaN if either is; at a tie each gets half the gradient. Keeps integer dtypes.
+/// y = max(a, b), NaN if either is; at a tie each gets half the gradient. Keeps integer dtypes, the widest of
+/// them; an Error for a number that could be the result and does not fit into it.
 Tensor maximum(const Tensor& a, const Tensor& b);
 Tensor maximum(const Tensor& a, Scalar b);
-/// y = min(a, b), NaN if either is; at a tie each gets half the gradient. Keeps integer dtypes.
+/// y = min(a, b), NaN if either is; at a tie each gets half the gradient. Keeps integer dtypes, as maximum.
 Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor minimum(const Tensor& a, Scalar b);
-/// y = condition ? a : b, element by element; condition is bool. The branch not taken gets gradient 0.
+/// y = condition ? a : b, element by element; condition is bool. The branch not taken gets gradient 0. Of
+/// integers the dtype is the widest; an Error for a number that does not fit into it.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 Tensor where(const Tensor& condition, const Tensor& a, Scalar b);
 Tensor where(const Tensor& condition, Scalar a, const Tensor& b);

@@ -199,7 +199,7 @@ GRADUS_OPERANDS(5)
 GRADUS_OPERANDS(6)
 #undef GRADUS_OPERANDS
 
-Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
+Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers) {
   for (const Tensor* x : tensors)
     if (!x->defined()) fail("{}: an operand is undefined", op);
@@ -215,7 +215,15 @@ Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const>
   if (any[0] && any[1] && category(best[1]) > category(d)) d = best[1];
   if (tensors.empty()) d = numbers[0].dtype();
   for (const Scalar& s : numbers) d = s.promoted(d);
-  return is_floating(d) || integers ? d : kFloat32;
+  if (is_floating(d)) return d;
+  if (integers == Integers::None) return kFloat32;
+  if (integers == Integers::Exact) {
+    for (const Tensor* x : tensors) d = promote(d, x->dtype());
+    for (const Scalar& s : numbers)
+      if (const int64_t number = s.to<int64_t>(); d == kUInt8 && (number < 0 || number > 255))
+        fail<DtypeError>("{}: {} does not fit into uint8; convert the tensor to int64 first", op, number);
+  }
+  return d;
 }
 
 Tensor constant(Scalar value, Dtype dtype) {

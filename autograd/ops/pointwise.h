@@ -31,9 +31,13 @@ struct Kernel {
   kernels::Row<int64_t> i64 = nullptr;
   kernels::Row<uint8_t> u8 = nullptr;
 };
+/// What an op makes of integers: float32; integers modulo 2^bits, as sums and products are; or one of its
+/// operands' numbers, which must not wrap.
+enum class Integers { None, Modular, Exact };
 /// The dtype that an op computes in: operands with dims first, then 0-d ones, then numbers, each only raising
-/// the category (bool, integer, floating), as in PyTorch.
-Dtype result_dtype(const char* op, bool integers, std::span<const Tensor* const> tensors,
+/// the category (bool, integer, floating), as in PyTorch. Where integers are exact it is the widest of
+/// theirs, and an Error where a number does not fit into it.
+Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers);
 /// kernel(x…) as a new tensor of the operands' dtype and of the shape that all K broadcast to. x[k] is null
 /// where the kernel does not read it.
@@ -49,11 +53,10 @@ Tensor constant(Scalar value, Dtype dtype);
 Tensor inplace_operand(const char* op, const Tensor& y, const Tensor& x);
 
 template <class F>
-constexpr bool integers_of() {
-  if constexpr (requires { F::integers; })
-    return F::integers;
-  else
-    return false;
+constexpr Integers integers_of() {
+  constexpr bool kept = requires { requires F::integers; };
+  constexpr bool chosen = requires { requires F::chooses; };
+  return !kept ? Integers::None : chosen ? Integers::Exact : Integers::Modular;
 }
 
 }  // namespace detail
@@ -162,7 +165,7 @@ inline const Tensor& as_tensor(const Tensor& x, Dtype) { return x; }
 inline Tensor as_tensor(const Scalar& x, Dtype dtype) { return constant(x, dtype); }
 
 template <class... X>
-Dtype dtype_for(const char* op, bool integers, const X&... x) {
+Dtype dtype_for(const char* op, Integers integers, const X&... x) {
   const Tensor* tensors[sizeof...(X)];
   Scalar numbers[sizeof...(X)] = {(static_cast<void>(x), Scalar(false))...};
   int n = 0, m = 0;
