@@ -12,11 +12,11 @@
 /// have their limits.
 namespace gradus::formulas {
 
-/// x times a weight, and 0 for a weight of 0 even where x is infinite. For values alone: where it is 0 it has
-/// no gradient.
+/// weight · x, and 0 for a weight of 0 even where x is infinite. For values alone: where it is 0 it has no
+/// gradient.
 template <class T>
-constexpr T weighted(T x, T weight) {
-  return where(weight == 0, 0, x * weight);
+constexpr T weighted(T weight, T x) {
+  return where(weight == 0, 0, weight * x);
 }
 
 // A rule reads best as one line for the value and one for each gradient.
@@ -217,7 +217,7 @@ struct Elu {
 /// y = x s with s = sigmoid(x)        dx = g s (1 + x (1 - s))
 struct Silu {
   static constexpr auto name = "silu";
-  template <class T> constexpr T value(T x) const { return weighted(x, sigmoid(x)); }
+  template <class T> constexpr T value(T x) const { return weighted(sigmoid(x), x); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
     const T s = sigmoid(x), near = maximum(minimum(x, 1000), -1000);
     return g * (s * (1 + near * (1 - s)));
@@ -227,7 +227,7 @@ struct Silu {
 /// y = x P(x) with P(x) = (1 + erf(x / sqrt(2))) / 2        dx = g (P(x) + x e^(-x^2 / 2) / sqrt(2 pi))
 struct Gelu {
   static constexpr auto name = "gelu";
-  template <class T> constexpr T value(T x) const { return weighted(0.5 * x, 1 + erf(0.7071067811865476 * x)); }
+  template <class T> constexpr T value(T x) const { return weighted(1 + erf(0.7071067811865476 * x), 0.5 * x); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
     const T near = maximum(minimum(x, 1000), -1000);
     return g * (0.5 * (1 + erf(0.7071067811865476 * x)) + 0.3989422804014327 * near * exp(-0.5 * x * x));
@@ -239,7 +239,7 @@ struct Gelu {
 struct GeluTanh {
   static constexpr auto name = "gelu_tanh";
   template <class T> constexpr T value(T x) const {
-    return weighted(0.5 * x, 1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)));
+    return weighted(1 + tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)), 0.5 * x);
   }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
     const T near = maximum(minimum(x, 1000), -1000);
@@ -362,7 +362,7 @@ struct Bce {
 struct BceWithLogits {
   static constexpr auto name = "bce_with_logits";
   template <class T> constexpr T value(T z, T t) const {
-    return weighted(z, where(z > 0, 1 - t, -t)) - logsigmoid(abs(z));
+    return weighted(where(z > 0, 1 - t, -t), z) - logsigmoid(abs(z));
   }
   template <class T> constexpr T vjp(In<0>, T z, T t, T, T g) const { return g * (sigmoid(z) - t); }
   template <class T> constexpr T vjp(In<1>, T z, T, T, T g) const { return -g * z; }
@@ -373,7 +373,7 @@ struct BceWithLogits {
 struct BceWithPosWeight {
   static constexpr auto name = "bce_with_pos_weight";
   template <class T> constexpr T value(T z, T t, T w) const {
-    return weighted(logsigmoid(-z), t - 1) - weighted(logsigmoid(z), w * t);
+    return weighted(t - 1, logsigmoid(-z)) - weighted(w * t, logsigmoid(z));
   }
   template <class T> constexpr T vjp(In<0>, T z, T t, T w, T, T g) const {
     return g * ((1 - t) * sigmoid(z) - w * t * sigmoid(-z));

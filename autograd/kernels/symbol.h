@@ -35,7 +35,7 @@ class Symbol {
   friend Symbol maximum(const Symbol& a, const Symbol& b) { return called("max", a, &b); }
   friend Symbol minimum(const Symbol& a, const Symbol& b) { return called("min", a, &b); }
   friend Symbol zeros_like(const Symbol&) { return 0; }
-  friend Symbol weighted(const Symbol& x, const Symbol& weight) { return x * weight; }
+  friend Symbol weighted(const Symbol& weight, const Symbol& x) { return weight * x; }
 #define GRADUS_NAMED(f) \
   friend Symbol f(const Symbol& a) { return called(#f, a); }
   GRADUS_NAMED(sign)

@@ -65,9 +65,9 @@ Tensor loss(const F& f, Reduction reduction, const Tensor& x, const X&... rest) 
   return apply(Reduced<F>{{f}, reduction == Reduction::Mean ? n : 0}, x, rest...);
 }
 
-/// x · weight, and 0 for a weight of 0 even where x is infinite.
-Tensor weighted(const Tensor& x, const Tensor& weight) {
-  return where(weight == 0, clamp(x, -1e30, 1e30), x) * weight;
+/// weight · x, and 0 for a weight of 0 even where x is infinite.
+Tensor weighted(const Tensor& weight, const Tensor& x) {
+  return weight * where(weight == 0, clamp(x, -1e30, 1e30), x);
 }
 
 /// The losses of elements take a target of x's shape: [n, 1] and [n] would give n² losses.
@@ -243,7 +243,7 @@ Tensor binary_cross_entropy_with_logits(const Tensor& z, const Tensor& target, c
   const Tensor losses = pos_weight.defined()
                             ? loss(formulas::BceWithPosWeight{}, at_once, z, target, pos_weight)
                             : loss(formulas::BceWithLogits{}, at_once, z, target);
-  return weight.defined() ? reduced(weighted(losses, weight), reduction) : losses;
+  return weight.defined() ? reduced(weighted(weight, losses), reduction) : losses;
 }
 
 Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction,
@@ -251,7 +251,7 @@ Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Red
   const Classes c = classes_of("nll_loss", x, target);
   const Targets t = targets_of("nll_loss", c.x, c.target, weight, ignore_index);
   const Tensor picked = gather(c.x, 1, t.index).squeeze(1);
-  const Tensor losses = where(t.used, -(weight.defined() ? weighted(picked, t.weight) : picked), 0);
+  const Tensor losses = where(t.used, -(weight.defined() ? weighted(t.weight, picked) : picked), 0);
   if (reduction == Reduction::Mean) return losses.sum() / t.weight.sum();
   return reduced(c.single ? losses.squeeze(0) : losses, reduction);
 }
@@ -275,12 +275,12 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
   const double classes = static_cast<double>(logp.size(1));
   Shape per_class = Shape::filled(logp.shape().rank(), 1);
   per_class[1] = -1;
-  const Tensor scaled = weight.defined() ? weighted(logp, weight.to(logp.dtype()).reshape(per_class)) : logp;
+  const Tensor scaled = weight.defined() ? weighted(weight.to(logp.dtype()).reshape(per_class), logp) : logp;
 
   if (probabilities) {
     Tensor t = single ? target.unsqueeze(0) : target;
     if (label_smoothing > 0) t = t * (1 - label_smoothing) + label_smoothing / classes;
-    const Tensor losses = -weighted(scaled, t).sum({1});
+    const Tensor losses = -weighted(t, scaled).sum({1});
     if (reduction == Reduction::Mean) return losses.sum() / (logp.numel() / logp.size(1));
     return reduced(single ? losses.squeeze(0) : losses, reduction);
   }
