@@ -4,7 +4,7 @@
 #include "core_support.h"
 #include "program.h"
 
-namespace gradus {
+namespace gradus::own_ops {
 namespace {
 
 /// f throws an E that says `text`.
@@ -196,12 +196,14 @@ TEST(OwnOps, ARuleThatCannotBeCalledDoesNotCompileSlow) {
   };
   std::vector<std::string> all = bad;
   all.push_back(first_rule + "Tensor vjp(int, const Back& b) const { return b.g(); }");
+  all.push_back(first_rule + "static constexpr Needs needs = in(0);");
   const Outcome outcome = compile_ops(all);
   EXPECT_NE(outcome.code, 0);
   EXPECT_EQ(count_of(outcome.text, "this op's vjp can't be called so"), bad.size()) << outcome.text;
   for (size_t i = 0; i < bad.size(); i++)
     EXPECT_TRUE(contains(outcome.text, "Rule<Op" + std::to_string(i))) << bad[i];
   EXPECT_TRUE(contains(outcome.text, "or one for int, not both"));
+  EXPECT_TRUE(contains(outcome.text, "needs is an array"));
 }
 
 TEST(OwnOps, RulesThatCanBeCalledCompileSlow) {
@@ -816,4 +818,4 @@ TEST(OwnOps, AReplayThatThrewRunsAgain) {
 }
 
 }  // namespace
-}  // namespace gradus
+}  // namespace gradus::own_ops

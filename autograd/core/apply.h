@@ -177,6 +177,8 @@ class Rule final : public Node {
                 "a rule is public and const, takes (In<i>, const Back&), or (int, const Back&) in an op on a "
                 "list, and returns a Tensor: this op's vjp can't be called so");
   static_assert(!kRules || !HasListRule<Op>, "an op has rules for In<i> or one for int, not both");
+  static_assert(
+      !requires { Op::needs.ins; }, "needs is an array: needs[i] is what the gradient of input i reads");
 
  public:
   [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
@@ -230,13 +232,13 @@ class Rule final : public Node {
   [[no_unique_address]] Op op_;
 };
 
-/// A copy of y without history.
-Tensor unshared(const Tensor& y);
+/// Makes a result a tensor of its own, without history; throws where it is undefined.
+void unshare(const char* op, Tensor& y);
 inline bool share_memory(const Tensor& x, const Tensor& other) {
   return other.defined() && &other.storage() == &x.storage();
 }
-/// Throws where a view of x with this layout would leave x's memory.
-void check_view(const char* op, const Layout& view, const Tensor& x);
+/// Whether all elements of a view lie in x's memory.
+bool in_memory(const Layout& view, const Tensor& x);
 
 inline bool any_edge(std::span<const Edge* const> edges) noexcept {
   for (const Edge* e : edges)
@@ -279,14 +281,13 @@ template <bool on_list = false, class Op>
 /// Results are tensors of their own, even where value() made them with views; one that is an input, shares
 /// elements or belongs to somebody else becomes so.
 [[gnu::always_inline]] inline void own(const char* op, Tensor& y) {
-  if (!y.defined()) [[unlikely]]
-    fail("{}: value() gave an undefined tensor", op);
-  if (!y.ref().unique() || !y.storage().alone() || y.impl()->edge || y.impl()->base) [[unlikely]]
-    y = unshared(y);
+  const TensorImpl* const r = y.impl();
+  if (!r || r->ref_count() != 1 || !r->storage->alone() || r->edge) [[unlikely]]
+    unshare(op, y);
   y.impl()->made_under_no_grad = false;
 }
-template <class... Y>
-void own(const char* op, std::tuple<Y...>& y) {
+template <class Y>
+void own(const char* op, Y& y) {
   std::apply([op](auto&... each) { (own(op, each), ...); }, y);
 }
 
@@ -361,12 +362,11 @@ auto apply(const Op& op, std::span<const Tensor> x) {
   return y;
 }
 
-/// A view of x with the layout op.of(x.layout()), which must stay within x's memory.
+namespace detail {
+/// As apply_view(), for a layout that is known to stay within x's memory.
 template <class Op>
-Tensor apply_view(const Op& op, const Tensor& x) {
-  const Layout layout = op.of(x.layout());
-  detail::check_view(op.name, layout, x);
-  Tensor y = make_tensor(x.ref()->storage, layout, x.dtype());
+Tensor view(const Op& op, const Tensor& x) {
+  Tensor y = make_tensor(Ref<Storage>(&x.storage()), op.of(x.layout()), x.dtype());
   TensorImpl& v = *y.impl();
   const Edge& e = x.edge();
   if ((x.impl()->made_under_no_grad && !e) || !is_grad_enabled()) {
@@ -378,8 +378,18 @@ Tensor apply_view(const Op& op, const Tensor& x) {
   if (e) {
     const Edge* edges[] = {&e};
     const Tensor *ins[] = {&x}, *outs[] = {&y};
-    v.edge = Edge(detail::record(op, edges, ins, outs), 0);
+    v.edge = Edge(record(op, edges, ins, outs), 0);
   }
+  return y;
+}
+}  // namespace detail
+
+/// A view of x with the layout op.of(x.layout()). Throws where that leaves x's memory.
+template <class Op>
+Tensor apply_view(const Op& op, const Tensor& x) {
+  const Tensor y = detail::view(op, x);
+  if (!detail::in_memory(y.layout(), x))
+    fail("{}: a view of shape {} leaves the memory of the tensor of shape {}", op.name, y.shape(), x.shape());
   return y;
 }
 

@@ -146,22 +146,23 @@ void Back::fail_no_output(uint32_t k) const {
   fail<GradError>("backward: the rule of '{}' asks about output {}, it has {}", node_.name(), k, g_.size());
 }
 
-Tensor detail::unshared(const Tensor& y) {
+void detail::unshare(const char* op, Tensor& y) {
+  if (!y.defined()) fail("{}: value() gave an undefined tensor", op);
   const NoGrad no_grad;
-  return y.clone();
+  y = y.clone();
 }
 
-void detail::check_view(const char* op, const Layout& view, const Tensor& x) {
+bool detail::in_memory(const Layout& view, const Tensor& x) {
   int64_t first = view.offset, last = view.offset;
   for (int i = 0; i < view.rank(); i++) {
-    if (view.shape[i] == 0) return;
+    if (view.shape[i] == 0) return true;
+    int64_t& end = view.strides[i] < 0 ? first : last;
     int64_t reach;
     if (__builtin_mul_overflow(view.shape[i] - 1, view.strides[i], &reach) ||
-        __builtin_add_overflow(reach < 0 ? first : last, reach, reach < 0 ? &first : &last))
-      first = -1;
+        __builtin_add_overflow(end, reach, &end))
+      return false;
   }
-  if (first < 0 || last >= x.storage().bytes() / item_size(x.dtype()))
-    fail("{}: a view of shape {} leaves the memory of the tensor of shape {}", op, view.shape, x.shape());
+  return first >= 0 && last < x.storage().bytes() / item_size(x.dtype());
 }
 
 Tensor Back::zeros_for(uint32_t k) const {

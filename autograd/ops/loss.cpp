@@ -160,6 +160,7 @@ struct CrossEntropy {
       "y = Σ w_t (ln Σ eˣ - x_t), over Σ w_t for the mean        dx = g w_t (eˣ / Σ eˣ - [class = t]) "
       "likewise";
   static constexpr Needs needs[] = {in(0) | in(1) | out(1)};
+  static constexpr uint32_t differentiable = 1;
   Reduction reduction;
   int64_t ignore_index;
 

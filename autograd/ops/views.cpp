@@ -155,7 +155,7 @@ Tensor Tensor::transpose(int64_t dim0, int64_t dim1) const {
   const int i = normalize_dim("transpose", dim0, shape().rank()),
             j = normalize_dim("transpose", dim1, shape().rank());
   if (shape().rank() == 0) return *this;
-  return apply_view(Transpose{i, j}, *this);
+  return detail::view(Transpose{i, j}, *this);
 }
 
 Tensor Tensor::t() const {
@@ -181,7 +181,7 @@ Tensor Tensor::permute(const Shape& dims) const {
     seen |= 1u << d;
     op.dims[i] = d;
   }
-  return apply_view(op, *this);
+  return detail::view(op, *this);
 }
 
 Tensor Tensor::expand(const Shape& to) const {
@@ -195,7 +195,7 @@ Tensor Tensor::expand(const Shape& to) const {
   target.numel();
   if (!broadcastable(shape(), target))
     fail<ShapeError>("expand: {} cannot become {}: only dims of size 1 are repeated", shape(), target);
-  return apply_view(Expand{target}, *this);
+  return detail::view(Expand{target}, *this);
 }
 
 Tensor Tensor::reshape(const Shape& wanted) const {
@@ -221,10 +221,10 @@ Tensor Tensor::reshape(const Shape& wanted) const {
   if (known != n)
     fail<ShapeError>("reshape: {} has {} elements, {} would have {}", shape(), n, wanted, known);
   Reshape op{};
-  if (reshape_layout(layout(), to, op.to)) return apply_view(op, *this);
+  if (reshape_layout(layout(), to, op.to)) return detail::view(op, *this);
   const Tensor x = clone();
   reshape_layout(x.layout(), to, op.to);
-  return apply_view(op, x);
+  return detail::view(op, x);
 }
 
 Tensor Tensor::flatten(int64_t start_dim, int64_t end_dim) const {
@@ -255,7 +255,7 @@ Tensor Tensor::squeeze() const {
 Tensor Tensor::squeeze(int64_t dim) const {
   const int i = normalize_dim("squeeze", dim, shape().rank());
   if (shape().rank() == 0 || shape()[i] != 1) return *this;
-  return apply_view(Select{i, 0}, *this);
+  return detail::view(Select{i, 0}, *this);
 }
 
 Tensor Tensor::unsqueeze(int64_t dim) const {
@@ -264,7 +264,7 @@ Tensor Tensor::unsqueeze(int64_t dim) const {
   op.to.shape.insert(i, 1);
   std::copy_backward(layout().strides + i, layout().strides + layout().rank(), op.to.strides + op.to.rank());
   op.to.strides[i] = 1;
-  return apply_view(op, *this);
+  return detail::view(op, *this);
 }
 
 Tensor Tensor::select(int64_t dim, int64_t index) const {
@@ -273,7 +273,7 @@ Tensor Tensor::select(int64_t dim, int64_t index) const {
   const int64_t n = shape()[i], at = index < 0 ? index + n : index;
   if (at < 0 || at >= n)
     fail<IndexError>("select: index {} is out of range for dim {} of {}", index, i, shape());
-  return apply_view(Select{i, at}, *this);
+  return detail::view(Select{i, at}, *this);
 }
 
 Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int64_t step) const {
@@ -285,7 +285,7 @@ Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int
   const int64_t first = bound(start), last = end ? bound(*end) : n;
   const int64_t length = last > first ? (last - first - 1) / step + 1 : 0;
   // A step that is not taken must not overflow the stride.
-  return apply_view(Slice{i, first, length, length > 1 ? step : 1}, *this);
+  return detail::view(Slice{i, first, length, length > 1 ? step : 1}, *this);
 }
 
 Tensor Tensor::clone() const { return layout(), apply(Clone{}, *this); }
