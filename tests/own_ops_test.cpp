@@ -403,6 +403,40 @@ TEST(OwnOps, AnUndefinedResultIsRefused) {
   }
 }
 
+/// Writes into its first input.
+struct Writing : Named {
+  Tensor value(const Tensor& x, const Tensor&) const { return Tensor(x).mul_(2) + 1; }
+  Tensor vjp(In<0>, const Back& b) const { return b.g() * 2; }
+  Tensor vjp(In<1>, const Back& b) const { return b.g() * 0; }
+};
+struct WritingList : SumWithRule {
+  Tensor value(std::span<const Tensor> x) const { return Tensor(x[0]).mul_(2) + 1; }
+};
+
+TEST(OwnOps, AnInputWithAGradientIsNotChanged) {
+  const std::string text = "own: an input of shape [2] that requires grad was changed in place";
+  const Tensor x = leaf({1, 2}), c = values({1, 2}, {2});
+  expect_error<GradError>([&] { apply(Writing{}, x * 1, c); }, text);
+  expect_error<GradError>([&] { apply(Writing{}, x.detach().requires_grad_(), c); }, text);
+  const Tensors list{x * 1, c};
+  expect_error<GradError>([&] { gradus::apply(WritingList{}, std::span<const Tensor>(list)); }, text);
+  const auto f = [](const Tensor& first, const Tensor& second) {
+    return custom(
+        "own", {first, second}, [](Context&, const Tensors& in) { return Tensor(in[0]).mul_(2) + 1; },
+        [](const Context&, const Tensor& g) -> Tensors {
+          return {g * 2, g};
+        });
+  };
+  expect_error<GradError>([&] { f(x * 1, c); }, text);
+  // What has none may: a mean that runs along, say.
+  f(c, x).sum().backward();
+  apply(Writing{}, c, x).sum().backward();
+  EXPECT_TRUE(equals(c, {4, 8}));
+  const NoGrad no_grad;
+  apply(Writing{}, x, c);
+  EXPECT_TRUE(equals(x, {2, 4}));
+}
+
 // ---- views and in-place writes
 
 struct Far : Named {
@@ -635,13 +669,16 @@ TEST(OwnOps, CustomRefusesASavedInputThatItChanges) {
   expect_error<GradError>(
       [&] {
         custom(
-            "own", {x * 1},
+            "own", {x, values({1, 2}, {2})},
             [](Context& ctx, const Tensors& in) {
-              ctx.save(in[0]);
-              Tensor(in[0]).mul_(2);
-              return in[0] * in[0];
+              ctx.save(in[1]);
+              const Tensor y = in[0] * in[1];
+              Tensor(in[1]).mul_(2);
+              return y;
             },
-            [](const Context& ctx, const Tensor& g) -> Tensors { return {g * ctx[0]}; });
+            [](const Context& ctx, const Tensor& g) -> Tensors {
+              return {g * ctx[0], {}};
+            });
       },
       "own: an input that was saved was then changed in place");
 }
@@ -784,6 +821,29 @@ TEST(OwnOps, BetweenReplaysHostWorkHasItsEffect) {
     }
     look();
     return seen;
+  };
+  EXPECT_EQ(train(true), train(false));
+}
+
+TEST(OwnOps, AGradientThatTheStepDropsStaysDropped) {
+  const auto train = [](bool replayed) {
+    const Tensor w = leaf({1, 2});
+    optim::SGD optimizer({w}, {.lr = 0.125});
+    const auto eager = [&] {
+      square(w).sum().backward();
+      optimizer.step();
+      optimizer.zero_grad();
+    };
+    std::function<void()> step = eager;
+    if (replayed)
+      step = record(eager);
+    else
+      eager(), eager(), eager();
+    step();
+    EXPECT_FALSE(w.grad().defined());
+    eager();
+    step();
+    return w.to_vector();
   };
   EXPECT_EQ(train(true), train(false));
 }

@@ -9,7 +9,9 @@
 /// How an op is recorded. An op is a trivially copyable struct whose data members are its attributes:
 ///
 ///   name                    as it is printed and looked up
-///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded
+///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded, so it must not
+///   write
+///                           into an input that requires grad
 ///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted
 ///   vjp(int i, b)           the same for an op on a list of inputs
 ///   together(b)             optional: gives all gradients that are wanted and returns true, or gives none
@@ -317,6 +319,14 @@ void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<
   }
 }
 
+inline uint32_t version_of(const Tensor& x) noexcept { return x.defined() ? x.storage().version() : 0; }
+/// Throws where x, which an op has changed in place, has a gradient: its history does not know of the change.
+void refuse_changed(const char* op, const Tensor& x);
+inline void check_unchanged(const char* op, const Tensor& x, uint32_t version) {
+  if (version_of(x) != version) [[unlikely]]
+    refuse_changed(op, x);
+}
+
 inline const Edge kNoEdge;
 inline const Edge& edge_of(const Tensor& x) { return x.defined() ? x.edge() : kNoEdge; }
 
@@ -335,19 +345,26 @@ void record_if_wanted(const Op& op, const Y& y, const X&... x) {
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) auto apply(const Op& op, const X&... x) {
   static_assert(sizeof...(X) <= detail::kMaxInputs, "an op on more than 8 inputs takes a list of them");
+  const uint32_t versions[] = {detail::version_of(x)...};
   auto y = [&] {
     NoGrad no_grad;
     return op.value(x...);
   }();
   detail::own(op.name, y);
   if constexpr (detail::differentiable_of<Op>() > 0)
-    if (is_grad_enabled()) detail::record_if_wanted(op, y, x...);
+    if (is_grad_enabled()) {
+      const uint32_t* version = versions;
+      (detail::check_unchanged(op.name, x, *version++), ...);
+      detail::record_if_wanted(op, y, x...);
+    }
   return y;
 }
 
 /// As apply(), for an op on a list of inputs.
 template <class Op>
 auto apply(const Op& op, std::span<const Tensor> x) {
+  uint32_t versions = 0;
+  for (const Tensor& t : x) versions += detail::version_of(t);
   auto y = [&] {
     NoGrad no_grad;
     return op.value(x);
@@ -356,7 +373,12 @@ auto apply(const Op& op, std::span<const Tensor> x) {
   if (detail::differentiable_of<Op>() > 0 && is_grad_enabled()) {
     std::vector<const Edge*> edges;
     edges.reserve(x.size());
-    for (const Tensor& t : x) edges.push_back(&detail::edge_of(t));
+    for (const Tensor& t : x) {
+      edges.push_back(&detail::edge_of(t));
+      versions -= detail::version_of(t);
+    }
+    if (versions != 0)
+      for (const Tensor& t : x) detail::refuse_changed(op.name, t);
     if (detail::any_edge(edges)) detail::record_outputs<true>(op, edges, {}, y);
   }
   return y;

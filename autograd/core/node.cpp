@@ -146,6 +146,14 @@ void Back::fail_no_output(uint32_t k) const {
   fail<GradError>("backward: the rule of '{}' asks about output {}, it has {}", node_.name(), k, g_.size());
 }
 
+void detail::refuse_changed(const char* op, const Tensor& x) {
+  if (x.defined() && x.requires_grad())
+    fail<GradError>(
+        "{}: an input of shape {} that requires grad was changed in place, which its history does not know: "
+        "clone() it first",
+        op, x.shape());
+}
+
 void detail::unshare(const char* op, Tensor& y) {
   if (!y.defined()) fail("{}: value() gave an undefined tensor", op);
   const NoGrad no_grad;

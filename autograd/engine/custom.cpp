@@ -73,10 +73,19 @@ Context CustomOp::context(const Back& b) const {
   return ctx;
 }
 
-Tensor detail::record_custom(CustomOp op, Context ctx, const Tensors& inputs, Tensor y) {
+std::vector<uint32_t> detail::versions_of(const Tensors& x) {
+  std::vector<uint32_t> versions;
+  for (const Tensor& t : x) versions.push_back(version_of(t));
+  return versions;
+}
+
+Tensor detail::record_custom(CustomOp op, Context ctx, const Tensors& inputs,
+                             std::span<const uint32_t> versions, Tensor y) {
   if (!y.defined()) fail("{}: the forward function gave an undefined tensor", op.name);
   Needs keep = op.keep(ctx, inputs, y);
   if (detail::keep_values) keep = everything;
+  if (is_grad_enabled())
+    for (size_t i = 0; i < inputs.size(); i++) detail::check_unchanged(op.name, inputs[i], versions[i]);
   ctx = {};  // it may hold y, which must have one owner
   detail::own(op.name, y);
   std::vector<const Edge*> edges;

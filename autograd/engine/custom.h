@@ -13,7 +13,7 @@ class Context {
   void save(const Tensor& x) {
     if (saved_.size() == kMaxSaved) fail<GradError>("custom: at most {} tensors can be saved", kMaxSaved);
     saved_.push_back(x);
-    versions_.push_back(x.defined() ? x.storage().version() : 0);
+    versions_.push_back(detail::version_of(x));
   }
   /// In the backward function: what the i-th save() kept.
   const Tensor& operator[](size_t i) const {
@@ -46,10 +46,14 @@ struct CustomOp {
 };
 
 namespace detail {
-Tensor record_custom(CustomOp op, Context ctx, const Tensors& inputs, Tensor y);
-}
+Tensor record_custom(CustomOp op, Context ctx, const Tensors& inputs, std::span<const uint32_t> versions,
+                     Tensor y);
+/// Of each.
+std::vector<uint32_t> versions_of(const Tensors& x);
+}  // namespace detail
 
-/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded; `backward(ctx, g)`
+/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded (so it must not write
+/// into an input that requires grad); `backward(ctx, g)`
 /// takes the gradient of the result and gives one gradient for each input (undefined: none). It is written in
 /// ops, so that it can be differentiated again, and captures nothing: attributes belong into an op struct
 /// (core/apply.h).
@@ -67,13 +71,14 @@ Tensor custom(const char* name, const Tensors& inputs, F&& forward,
               Tensors (*backward)(const Context&, const Tensor&)) {
   const CustomOp op(name, backward, inputs);
   check_function(name, forward);
+  const std::vector<uint32_t> versions = detail::versions_of(inputs);
   Context ctx;
   Tensor y;
   {
     NoGrad no_grad;
     y = forward(ctx, inputs);
   }
-  return detail::record_custom(op, std::move(ctx), inputs, std::move(y));
+  return detail::record_custom(op, std::move(ctx), inputs, versions, std::move(y));
 }
 
 }  // namespace gradus

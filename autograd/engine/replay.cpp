@@ -27,14 +27,19 @@ class Replay::Recording final : public Recorder {
   struct Gradient {
     Tensor leaf, grad;
     bool fresh;  // else it was added to
+    bool is_left() const { return leaf.impl()->grad.impl() == grad.impl(); }
+  };
+  struct Trained {
+    Tensor leaf;
     bool in_model;
-    Ref<Storage> elements;  // the leaf's
+    Ref<Storage> elements;
   };
   std::vector<std::unique_ptr<Launch>> launches_;
   std::unordered_map<Storage*, Known> known_;
   std::unordered_map<int64_t, std::vector<Storage*>> own_;  // by size
   std::vector<Storage*> written_;
   std::vector<Gradient> gradients_;
+  std::vector<Trained> trained_;
 };
 
 Ref<Storage> Replay::Recording::allocate(int64_t bytes) {
@@ -55,7 +60,9 @@ void Replay::Recording::keep(std::span<Storage* const> operands, std::unique_ptr
 }
 
 void Replay::Recording::committed(TensorImpl& leaf, bool fresh) {
-  gradients_.push_back({Tensor(Ref<TensorImpl>(&leaf)), leaf.grad, fresh, leaf.in_model, leaf.storage});
+  const Tensor x{Ref<TensorImpl>(&leaf)};
+  gradients_.push_back({x, leaf.grad, fresh});
+  trained_.push_back({x, leaf.in_model, leaf.storage});
 }
 
 void Replay::Recording::run(const std::function<void()>& step) {
@@ -74,6 +81,8 @@ void Replay::Recording::run(const std::function<void()>& step) {
 }
 
 void Replay::Recording::finish() {
+  // A gradient that the step has dropped again is dropped after every call.
+  std::erase_if(gradients_, [](const Gradient& g) { return g.fresh && !g.is_left(); });
   for (const auto& [s, known] : known_) {
     s->set_recorded(false);
     const bool dropped = s->ref_count() == 1;
@@ -87,27 +96,26 @@ void Replay::Recording::finish() {
 }
 
 void Replay::Recording::replay() {
-  for (const Gradient& g : gradients_) {
-    const TensorImpl& leaf = *g.leaf.impl();
-    if (leaf.in_model != g.in_model || leaf.storage != g.elements)
+  for (const Trained& t : trained_)
+    if (t.leaf.impl()->in_model != t.in_model || t.leaf.impl()->storage != t.elements)
       fail(
           "replay: a parameter of shape {} has left its model or was converted since the step was recorded: "
           "record() it anew",
-          g.leaf.shape());
-    if (!g.fresh && g.leaf.impl()->grad.impl() != g.grad.impl())
+          t.leaf.shape());
+  for (const Gradient& g : gradients_)
+    if (!g.fresh && !g.is_left())
       fail(
           "replay: the gradient of a leaf of shape {} that the step adds to was dropped or replaced since; "
           "drop "
           "it in the step",
           g.leaf.shape());
-  }
   for (Storage* s : written_) s->bump();
   for (const auto& launch : launches_) launch->run();
-  for (const Gradient& g : gradients_) {
-    TensorImpl& leaf = *g.leaf.impl();
-    if (g.fresh && leaf.grad.impl() != g.grad.impl()) leaf.grad = g.grad;
-    if (leaf.edge && leaf.edge.node->is_leaf()) static_cast<Leaf&>(*leaf.edge.node).count_arrival();
-  }
+  for (const Trained& t : trained_)
+    if (const Edge& e = t.leaf.impl()->edge; e && e.node->is_leaf())
+      static_cast<Leaf&>(*e.node).count_arrival();
+  for (const Gradient& g : gradients_)
+    if (g.fresh && !g.is_left()) g.leaf.impl()->grad = g.grad;
 }
 
 void Replay::operator()() {
