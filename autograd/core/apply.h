@@ -9,9 +9,8 @@
 /// How an op is recorded. An op is a trivially copyable struct whose data members are its attributes:
 ///
 ///   name                    as it is printed and looked up
-///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded, so it must not
-///   write
-///                           into an input that requires grad
+///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded, so that it must
+///                           not write into an input that requires grad
 ///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted
 ///   vjp(int i, b)           the same for an op on a list of inputs
 ///   together(b)             optional: gives all gradients that are wanted and returns true, or gives none
@@ -20,10 +19,10 @@
 ///   differentiable          how many of the results have a gradient (default 1); 0: none, it is not recorded
 ///   of(layout)              instead of value(): a view's layout
 ///
-/// A rule gives a Tensor, an undefined one for no gradient. A gradient that is wanted and has no rule is an
-/// error of the backward pass; a vjp that can't be called as above does not compile. So is a gradient that
-/// arrives at a result which has none: a floating result beyond `differentiable`, read by a rule under
-/// create_graph, must be made differentiable, or be detach()ed where it does not depend on the inputs.
+/// A rule gives a Tensor, an undefined one for no gradient. A vjp that can't be called as above does not
+/// compile. The backward pass throws where a gradient is wanted and has no rule, and where one arrives at a
+/// floating result that has none: one beyond `differentiable` that a loss uses, or that a rule reads under
+/// create_graph. It must be made differentiable, or be detach()ed where it does not depend on the inputs.
 namespace gradus {
 
 /// Where the engine takes the gradients that a rule gives.
@@ -81,13 +80,13 @@ class Back {
   /// The node that runs.
   const Node& node() const noexcept { return node_; }
 
-  /// Throws where a gradient has arrived at a result from number `differentiable` on.
+  /// For the node: throws where a gradient has arrived at a result from number `differentiable` on.
   void check_arrivals(uint32_t differentiable) const {
     for (size_t k = differentiable; k < g_.size(); k++)
       if (g_[k].defined()) [[unlikely]]
         fail_no_gradient_of(k, differentiable);
   }
-  /// The gradient of input i is wanted and has no rule.
+  /// For the node: the gradient of input i is wanted and has no rule.
   [[noreturn]] void fail_no_rule(uint32_t i) const;
 
  private:

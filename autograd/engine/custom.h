@@ -52,11 +52,10 @@ Tensor record_custom(CustomOp op, Context ctx, const Tensors& inputs, std::span<
 std::vector<uint32_t> versions_of(const Tensors& x);
 }  // namespace detail
 
-/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded (so it must not write
-/// into an input that requires grad); `backward(ctx, g)`
-/// takes the gradient of the result and gives one gradient for each input (undefined: none). It is written in
-/// ops, so that it can be differentiated again, and captures nothing: attributes belong into an op struct
-/// (core/apply.h).
+/// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded, so that it must not
+/// write into an input that requires grad; `backward(ctx, g)` takes the gradient of the result and gives one
+/// gradient for each input (undefined: none). It is written in ops, so that it can be differentiated again,
+/// and captures nothing: attributes belong into an op struct (core/apply.h).
 ///
 ///   Tensor log1pexp(const Tensor& x) {
 ///     return custom("log1pexp", {x},
