@@ -135,11 +135,10 @@ void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, 
       parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; p++) fold_piece(partial[p], tile, p, pieces);
       });
-      Acc acc[kFoldColumns];
-      const int64_t cols = cols_of(tile);
-      for (int64_t j = 0; j < cols; j++) acc[j] = start;
-      combine.columns(acc, partial[0], pieces, kFoldColumns, cols);
-      store(acc, tile);
+      for (int64_t step = 1; step < pieces; step *= 2)
+        for (int64_t p = 0; p + step < pieces; p += 2 * step)
+          combine.columns(partial[p], partial[p + step], 1, kFoldColumns, cols_of(tile));
+      store(partial[0], tile);
     }
   });
 }

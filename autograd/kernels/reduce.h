@@ -5,7 +5,8 @@ namespace gradus::kernels {
 
 /// y = Σ x over the dims whose bit is set; y is contiguous over the dims that are kept, in order.
 /// `out` is `in` for floating x and int64 for integers and bool. float32 is summed in double precision
-/// and rounded once. A sum of nothing is 0.
+/// and rounded once; a long row or column of float64 in blocks whose totals are added pairwise. A sum of
+/// nothing is 0.
 void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t dims);
 
 /// y = max (or min) of x over the dims whose bit is set, which hold at least one element. NaN wins.

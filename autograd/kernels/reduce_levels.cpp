@@ -63,9 +63,20 @@ Vec<Acc> load_as(const T* p) {
   return __builtin_convertvector((Vec<T, N>::load(p).raw), typename Vec<Acc>::Raw);
 }
 
+/// So many numbers are folded one after the other; more of them by halves, lest a long sum of doubles lose
+/// digits.
+constexpr int64_t kFoldBlock = 256;
+
 template <class Op, class T, class Acc>
 void fold_row(Acc* acc, const T* x, int64_t n) {
   constexpr int N = kLanes<Acc>, kChains = 8;
+  if (n > kFoldBlock * kChains * N) {
+    Acc halves[2] = {Op::template start<Acc>, Op::template start<Acc>};
+    fold_row<Op>(&halves[0], x, n / 2);
+    fold_row<Op>(&halves[1], x + n / 2, n - n / 2);
+    *acc = Op::fold(*acc, Op::fold(halves[0], halves[1]));
+    return;
+  }
   Acc result = *acc;
   if (n >= N) {
     // Independent chains hide the latency of the operation.
@@ -110,6 +121,14 @@ void fold_columns(Acc* acc, const T* x, int64_t rows, int64_t stride, int64_t co
       x += whole * group * cols;
       rows -= whole * group;
     }
+  }
+  if (rows > kFoldBlock) {
+    Acc half[kFoldColumns];
+    for (auto& h : half) h = Op::template start<Acc>;
+    fold_columns<Op>(half, x, rows / 2, stride, cols);
+    fold_columns<Op>(acc, x + rows / 2 * stride, rows - rows / 2, stride, cols);
+    for (int64_t j = 0; j < cols; j++) acc[j] = Op::fold(acc[j], half[j]);
+    return;
   }
   for (; cols >= 8 * N; cols -= 8 * N, acc += 8 * N, x += 8 * N) fold_vectors<Op, 8>(acc, x, rows, stride);
   for (; cols >= 2 * N; cols -= 2 * N, acc += 2 * N, x += 2 * N) fold_vectors<Op, 2>(acc, x, rows, stride);
