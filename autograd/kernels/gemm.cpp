@@ -5,6 +5,7 @@
 #include <gradus/autograd/kernels/reduce.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -47,14 +48,16 @@ const GemmPaths<T>& paths() {
 /// Multiplications worth a thread: some 20 us.
 constexpr int64_t kGrain = 1 << 20;
 
-void* scratch() {
+template <size_t kBytes>
+void* memory_of_thread() {
   struct Free {
     void operator()(void* p) const { std::free(p); }
   };
-  thread_local const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, kGemmScratch));
+  thread_local const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, kBytes));
   if (!memory) throw std::bad_alloc();
   return memory.get();
 }
+void* scratch() { return memory_of_thread<kGemmScratch>(); }
 
 /// How a product is computed. It depends on the sizes and strides alone, never on the number of threads.
 template <class T>
@@ -66,7 +69,8 @@ struct Plan {
 template <class T>
 Plan<T> plan(const Product<T>& p) {
   const GemmPaths<T>& path = paths<T>();
-  if (p.m >= 16 && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1))
+  // Few terms are rounded in another order by the tall path, so any number of rows takes it.
+  if ((p.m >= 16 || p.k <= kFewTerms) && p.n <= kTallSize && p.k <= kTallSize && (p.a.col == 1 || p.k == 1))
     return {path.tall, 64, false};
   // Below 64 the sum over lanes at the end costs more than turning b round, as it does for wide products.
   if (p.a.col == 1 && p.b.row == 1 && p.k >= 64 && (p.n <= kDotSize || p.m < 8))
@@ -79,10 +83,68 @@ Plan<T> plan(const Product<T>& p) {
   return {wide ? path.wide : path.panel, 32, turned};
 }
 
+/// Rows, or columns, first … last - 1 of p.
+template <class T>
+Product<T> piece_of(Product<T> p, bool by_rows, int64_t first, int64_t last) {
+  const auto skip = [=](auto& x) {
+    if (x.data) x.data += first * (by_rows ? x.row : x.col);
+  };
+  (by_rows ? p.m : p.n) = last - first;
+  skip(by_rows ? p.a : p.b);
+  skip(p.bias);
+  skip(p.c);
+  return p;
+}
+/// Terms first … last - 1 of p's sums, to `c`.
+template <class T>
+Product<T> terms_of(const Product<T>& p, int64_t first, int64_t last, const Strided<T>& c) {
+  const Strided<const T> a{&p.a(0, first), p.a.row, p.a.col}, b{&p.b(first, 0), p.b.row, p.b.col};
+  return {p.m, p.n, last - first, a, b, {nullptr, 0, 0}, c};
+}
+/// Half of n, in whole units, rounded up.
+int64_t first_half(int64_t n, int64_t unit) { return (n / 2 + unit - 1) / unit * unit; }
+
+/// c += x; c is dense along its rows or its columns.
+template <class T>
+void add(const Product<T>& p, const Strided<const T>& x) {
+  if (p.c.col != 1) return add(p.turned(), {x.data, x.col, x.row});
+  for (int64_t i = 0; i < p.m; i++)
+    for (int64_t j = 0; j < p.n; j++) p.c(i, j) += x(i, j);
+}
+
+/// Elements that the halves of a long sum may take besides c.
+template <class T>
+constexpr int64_t kHalves = (2 << 20) / sizeof(T);
+
+/// Computes p by halves of k, as long as they are long, and adds these: of very many totals, a running sum
+/// would be wrong by more than all of its blocks. The second halves go to `rest`.
+template <class T>
+void run_long(const Plan<T>& chosen, const Product<T>& p, T* rest) {
+  if (p.k <= kLongSum) return chosen.run(p, scratch());
+  const int64_t half = first_half(p.k, kSumBlock);
+  const Strided<T> c = p.c.col == 1 ? Strided<T>{rest, p.n, 1} : Strided<T>{rest, 1, p.m};
+  run_long(chosen, terms_of(p, 0, half, p.c), rest);
+  run_long(chosen, terms_of(p, half, p.k, c), rest + p.m * p.n);
+  add(p, {c.data, c.row, c.col});
+  if (p.bias.data) add(p, p.bias);
+}
+/// The same, in pieces of c that are small enough for that.
+template <class T>
+void run_part(const Plan<T>& chosen, const Product<T>& p) {
+  if (p.k <= kLongSum) return chosen.run(p, scratch());
+  const int64_t halvings = std::bit_width(static_cast<uint64_t>((p.k - 1) / kLongSum));
+  if (p.m * p.n * halvings <= kHalves<T>)
+    return run_long(chosen, p, static_cast<T*>(memory_of_thread<kHalves<T> * sizeof(T)>()));
+  const bool by_rows = p.m >= p.n;
+  const int64_t size = by_rows ? p.m : p.n, half = first_half(size, chosen.unit);
+  run_part(chosen, piece_of(p, by_rows, 0, half));
+  run_part(chosen, piece_of(p, by_rows, half, size));
+}
+
 template <class T>
 void run(const Plan<T>& chosen, const Product<T>& whole) {
   const int64_t multiplications = whole.m * whole.n * whole.k;
-  if (multiplications < 2 * kGrain || num_threads() == 1) return chosen.run(whole, scratch());
+  if (multiplications < 2 * kGrain || num_threads() == 1) return run_part(chosen, whole);
 
   // An element's arithmetic is the same in every part, so the parts may depend on the number of threads.
   // There are few, since each reads the other operand again.
@@ -91,13 +153,7 @@ void run(const Plan<T>& chosen, const Product<T>& whole) {
   const int64_t parts = std::min({units, multiplications / kGrain, int64_t{2} * num_threads()});
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
     const int64_t first = units * begin / parts * unit, last = std::min(units * end / parts * unit, size);
-    Product<T> piece = whole;
-    (by_rows ? piece.m : piece.n) = last - first;
-    Strided<const T>& read = by_rows ? piece.a : piece.b;
-    read.data += first * (by_rows ? read.row : read.col);
-    if (piece.bias.data) piece.bias.data += first * (by_rows ? piece.bias.row : piece.bias.col);
-    piece.c.data += first * (by_rows ? piece.c.row : piece.c.col);
-    chosen.run(piece, scratch());
+    run_part(chosen, piece_of(whole, by_rows, first, last));
   });
 }
 

@@ -11,17 +11,24 @@ extern const kernels::GemmTable gemm_table;
 
 namespace {
 
+using kernels::kSumBlock;
 using kernels::Product;
 using kernels::Strided;
 
 template <class T>
 using Raw = typename Vec<T>::Raw;
 
-/// What the tile of c at (i, j) is added to: its elements so far, or first the bias, or nothing (null).
+/// Where a tile's sums over a block of k go: they become c, or are added to it if it holds those of earlier
+/// blocks. Then the bias is added, unless it is null: before the last block it would cost digits.
 template <class T>
-Strided<const T> start_of(const Product<T>& p, bool first, int64_t i, int64_t j) {
-  if (!first) return {&p.c(i, j), p.c.row, p.c.col};
-  return {p.bias.data ? &p.bias(i, j) : nullptr, p.bias.row, p.bias.col};
+struct Finish {
+  bool add;
+  Strided<const T> bias;
+};
+/// For the tile of c at (i, j).
+template <class T>
+Finish<T> finish_of(const Product<T>& p, bool first, bool last, int64_t i, int64_t j) {
+  return {!first, {last && p.bias.data ? &p.bias(i, j) : nullptr, p.bias.row, p.bias.col}};
 }
 /// What is at (i, j) and beyond.
 template <class T>
@@ -85,10 +92,10 @@ void pack_vectors(T* y, const Strided<const T>& b, int64_t cols, int64_t k) {
   }
 }
 
-/// c[M, N] = start + a · b, b packed; what `next` and `after` point to is wanted soon.
+/// c[M, N] from a · b, b packed; what `next` and `after` point to is wanted soon.
 template <class T, int M, int N>
-void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<const T>& start,
-              const Strided<T>& c, const T* next, const T* after) {
+void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Finish<T>& finish, const Strided<T>& c,
+              const T* next, const T* after) {
   constexpr int L = kLanes<T>;
   // A line of the cache, for which one fetch of what comes next is enough.
   constexpr int kLine = 64 / sizeof(T);
@@ -113,14 +120,15 @@ void dot_tile(int64_t k, const Strided<const T>& a, const T* b, const Strided<co
   for (; k >= L; k -= L, rows += L, b += N * L) multiply(0, whole);
   if (k > 0) multiply(0, [k](const T* x) { return Vec<T>::load(x, k).raw; });
   GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int j = 0; j < N; j++) {
-    const T s = sum_lanes<T>(sum[i][j]);
-    c(i, j) = start.data ? start(i, j) + s : s;
+    T s = sum_lanes<T>(sum[i][j]);
+    if (finish.add) s += c(i, j);
+    c(i, j) = finish.bias.data ? s + finish.bias(i, j) : s;
   }
 }
 
 template <class T>
-using DotTile = void (*)(int64_t, const Strided<const T>&, const T*, const Strided<const T>&,
-                         const Strided<T>&, const T*, const T*);
+using DotTile = void (*)(int64_t, const Strided<const T>&, const T*, const Finish<T>&, const Strided<T>&,
+                         const T*, const T*);
 /// Entry i · kDotCols + j is the tile of i + 1 rows and j + 1 columns.
 template <class T, int... I>
 constexpr auto dot_tiles(std::integer_sequence<int, I...>) {
@@ -147,7 +155,7 @@ void dot(const Product<T>& p, void* scratch) {
         const bool wanted = next < rows + smaller(kDotRows, left);
         const T* const row = &a(wanted ? next : 0, 0);
         kDotTiles<T>.at[(rows - 1) * kDotCols + smaller(kDotCols, p.n - j) - 1](
-            k, a, packed + j * kDotBlock<T>, start_of(p, q == 0, i, j), from(p.c, i, j), row,
+            k, a, packed + j * kDotBlock<T>, finish_of(p, q == 0, q + k == p.k, i, j), from(p.c, i, j), row,
             wanted && next + 1 < rows + left ? row + a.row : row);
       }
     }
@@ -158,10 +166,10 @@ void dot(const Product<T>& p, void* scratch) {
 
 /// A panel tile is up to kRows rows of 2 vectors, or up to twice as many of one, all in registers.
 constexpr int kRows = GRADUS_VECTOR_BYTES == 64 ? 12 : GRADUS_VECTOR_BYTES == 32 ? 6 : 4;
-/// Of k that is multiplied at a time: less where the rows of b lie apart, lest they evict each other, where
-/// the elements of a lie side by side along its rows, and where a strip of b should fit in the first-level
-/// cache.
-constexpr int64_t kPanelBlock = 1024, kShortBlock = 256;
+/// Blocks of k that are copied at a time: one where the rows of b lie apart, lest they evict each other,
+/// where the elements of a lie side by side along its rows, and where a strip of b should fit in the
+/// first-level cache.
+constexpr int64_t kCopiedBlocks = 4;
 /// What is copied of b, in strips of two vectors, stays in the second-level cache.
 constexpr int64_t kPackedBytes = 256 << 10;
 constexpr int64_t kWideRows = 2 * kRows;
@@ -187,70 +195,80 @@ template <class T>
 /// Along which dim the elements of the first operand lie side by side.
 enum class Dense { along_k, along_rows };
 
-/// c[M, cols] = start + a · b, b and c dense along rows; cols in ((V-1)·L, V·L], V·L unless Masked.
+/// c[M, cols] from a · b, summed in blocks of kSumBlock; b, c and the bias dense along rows; cols in
+/// ((V-1)·L, V·L], V·L unless Masked.
 template <class T, int M, int V, bool Masked, Dense kDense>
-void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b,
-                const Strided<const T>& start, const Strided<T>& c, int64_t cols, const Ahead<T>& ahead) {
+void panel_tile(int64_t k, const Strided<const T>& a, const Strided<const T>& b, const Finish<T>& finish,
+                const Strided<T>& c, int64_t cols, const Ahead<T>& ahead) {
   constexpr bool along_k = kDense == Dense::along_k;
   constexpr int L = kLanes<T>, kSteps = 3, kPointers = along_k ? (M + 2) / 3 : 1;
   const int64_t last = cols - (V - 1) * L, a_row = a.row, a_col = a.col, b_row = b.row;
   const auto load = [&](const T* x, int v) {
     return Masked && v == V - 1 ? Vec<T>::load(x + v * L, last).raw : Vec<T>::load(x + v * L).raw;
   };
-  Raw<T> sum[M][V];
-  GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] =
-      start.data ? load(&start(i, 0), v) : Raw<T>{};
   // Addresses take as little arithmetic as may be: additions go through the multipliers' ports. Every third
   // row is pointed to: there are not registers enough for all.
   const T *rows[kPointers], *bs = b.data;
   GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] = &a(3 * i, 0);
-  const auto multiply = [&]<int N>(std::integral_constant<int, N>) __attribute__((always_inline)) {
-    GRADUS_UNROLL for (int i = 0; i < kPointers; i++) keep_in_register(rows[i]);
-    GRADUS_UNROLL for (int step = 0; step < N; step++) {
-      Raw<T> bv[V];
-      GRADUS_UNROLL for (int v = 0; v < V; v++) bv[v] = load(bs, v);
-      bs += b_row;
-      GRADUS_UNROLL for (int i = 0; i < M; i++) {
-        const Raw<T> ai = (along_k ? rows[i / 3][i % 3 * a_row + step] : rows[0][i]) - Raw<T>{};
-        GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bv[v];
-      }
-      if (!along_k) rows[0] += a_col;
-    }
-    if (along_k) GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] += N;
-  };
   const T* next = ahead.data;
   int64_t left = ahead.rows;
   const int64_t next_row = ahead.row, at_once = (left * kSteps + k - 1) / k;
-  for (; k >= kSteps; k -= kSteps) {
-    if (left > 0) {
-      left -= at_once;
-      for (int64_t i = 0; i < at_once; i++, next += next_row) {
-        __builtin_prefetch(next);
-        __builtin_prefetch(next + L);
+  for (bool add = finish.add; k > 0; add = true) {
+    Raw<T> sum[M][V];
+    GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] = Raw<T>{};
+    const auto multiply = [&]<int N>(std::integral_constant<int, N>) __attribute__((always_inline)) {
+      GRADUS_UNROLL for (int i = 0; i < kPointers; i++) keep_in_register(rows[i]);
+      GRADUS_UNROLL for (int step = 0; step < N; step++) {
+        Raw<T> bv[V];
+        GRADUS_UNROLL for (int v = 0; v < V; v++) bv[v] = load(bs, v);
+        bs += b_row;
+        GRADUS_UNROLL for (int i = 0; i < M; i++) {
+          const Raw<T> ai = (along_k ? rows[i / 3][i % 3 * a_row + step] : rows[0][i]) - Raw<T>{};
+          GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] += ai * bv[v];
+        }
+        if (!along_k) rows[0] += a_col;
       }
+      if (along_k) GRADUS_UNROLL for (int i = 0; i < kPointers; i++) rows[i] += N;
+    };
+    int64_t steps = smaller(k, kSumBlock);
+    k -= steps;
+    for (; steps >= kSteps; steps -= kSteps) {
+      if (left > 0) {
+        left -= at_once;
+        for (int64_t i = 0; i < at_once; i++, next += next_row) {
+          __builtin_prefetch(next);
+          __builtin_prefetch(next + L);
+        }
+      }
+      multiply(std::integral_constant<int, kSteps>());
     }
-    multiply(std::integral_constant<int, kSteps>());
-  }
-  for (; k > 0; k--) multiply(std::integral_constant<int, 1>());
-  GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) {
-    T* const to = &c(i, v * L);
-    if (Masked && v == V - 1)
-      Vec<T>(sum[i][v]).store(to, last);
-    else
-      Vec<T>(sum[i][v]).store(to);
+    for (; steps > 0; steps--) multiply(std::integral_constant<int, 1>());
+    const auto add_to_sums = [&](const auto& x) {
+      GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) sum[i][v] +=
+          load(&x(i, 0), v);
+    };
+    if (add) add_to_sums(c);
+    if (k == 0 && finish.bias.data) add_to_sums(finish.bias);
+    GRADUS_UNROLL for (int i = 0; i < M; i++) GRADUS_UNROLL for (int v = 0; v < V; v++) {
+      T* const to = &c(i, v * L);
+      if (Masked && v == V - 1)
+        Vec<T>(sum[i][v]).store(to, last);
+      else
+        Vec<T>(sum[i][v]).store(to);
+    }
   }
 }
 
-/// c[M, L] = start + a · b with a packed as [k, M]. Of b, every row is read once; two vectors of every row of
+/// c[M, L] from a · b with a packed as [k, M]. Of b, every row is read once; two vectors of every row of
 /// `next` are fetched at every second step.
 template <class T, int M>
-void single_tile(int64_t k, const T* a, const Strided<const T>& b, const Strided<const T>& start,
+void single_tile(int64_t k, const T* a, const Strided<const T>& b, const Finish<T>& finish,
                  const Strided<T>& c, const T* next) {
   constexpr int L = kLanes<T>;
   const T* row = b.data;
   const int64_t b_row = b.row;
   Raw<T> sum[M];
-  GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] = start.data ? Vec<T>::load(&start(i, 0)).raw : Raw<T>{};
+  GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] = Raw<T>{};
   const auto step = [&] {
     const Raw<T> bs = Vec<T>::load(row).raw;
     GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] += (a[i] - Raw<T>{}) * bs;
@@ -264,6 +282,11 @@ void single_tile(int64_t k, const T* a, const Strided<const T>& b, const Strided
     step();
   }
   if (k > 0) step();
+  const auto add = [&](const auto& x) {
+    GRADUS_UNROLL for (int i = 0; i < M; i++) sum[i] += Vec<T>::load(&x(i, 0)).raw;
+  };
+  if (finish.add) add(c);
+  if (finish.bias.data) add(finish.bias);
   GRADUS_UNROLL for (int i = 0; i < M; i++) Vec<T>(sum[i]).store(&c(i, 0));
 }
 
@@ -277,13 +300,13 @@ void pack_rows(T* y, Strided<const T> a, int64_t k) {
 
 template <class T>
 struct PanelTiles {
-  using Tile = void (*)(int64_t, const Strided<const T>&, const Strided<const T>&, const Strided<const T>&,
+  using Tile = void (*)(int64_t, const Strided<const T>&, const Strided<const T>&, const Finish<T>&,
                         const Strided<T>&, int64_t, const Ahead<T>&);
   /// By what of a is dense, and rows - 1.
   Tile full[2][kRows], wide[2][kRows], narrow[2][kRows];
   /// Entries up to kRows are null: those rows fit in tiles of two vectors.
-  void (*single[kWideRows])(int64_t, const T*, const Strided<const T>&, const Strided<const T>&,
-                            const Strided<T>&, const T*);
+  void (*single[kWideRows])(int64_t, const T*, const Strided<const T>&, const Finish<T>&, const Strided<T>&,
+                            const T*);
   void (*pack[kWideRows])(T*, Strided<const T>, int64_t);
 };
 template <class T, int... I>
@@ -369,14 +392,17 @@ void panel(const Product<T>& p, void* scratch) {
   constexpr int64_t L = kLanes<T>, width = 2 * L, size = sizeof(T);
   T* const packed_b = static_cast<T*>(scratch);
   T* const packed_a = packed_b + kPackedBytes / size;
-  T* const turned = packed_a + kRows * kPanelBlock;
+  T* const dense_bias = packed_a + kRows * kCopiedBlocks * kSumBlock;
+  const Strided<T> dense = {dense_bias + kRows * width, width, 1};
   // Where b is small or c is one tile high, b is read where it lies.
   const bool small = p.k * p.n * size <= kSmallBytes, direct = p.b.col == 1 && (p.m <= kRows || small);
   const bool few = p.b.col == 1 && p.m <= kFewRows && !direct;
-  const int64_t block = few || direct || p.a.row == 1 ? kShortBlock : kPanelBlock;
-  const int64_t blocks = (p.k + block - 1) / block, tiles = (p.m + kRows - 1) / kRows;
-  for (int64_t q = 0; q < blocks; q++) {
-    const int64_t q0 = part(p.k, blocks, q), k = part(p.k, blocks, q + 1) - q0;
+  const int64_t at_once = few || direct || p.a.row == 1 ? 1 : kCopiedBlocks;
+  const int64_t blocks = (p.k + kSumBlock - 1) / kSumBlock, copies = (blocks + at_once - 1) / at_once;
+  const int64_t tiles = (p.m + kRows - 1) / kRows;
+  for (int64_t q = 0; q < copies; q++) {
+    const int64_t q0 = part(blocks, copies, q) * kSumBlock;
+    const int64_t q1 = smaller(part(blocks, copies, q + 1) * kSumBlock, p.k), k = q1 - q0;
     const int64_t columns = direct ? p.n : few ? width : kPackedBytes / size / k / width * width;
     for (int64_t j0 = 0; j0 < p.n; j0 += columns) {
       const int64_t j1 = smaller(p.n, j0 + columns);
@@ -400,21 +426,20 @@ void panel(const Product<T>& p, void* scratch) {
           const auto tile = (cols == width ? kPanelTiles<T>.full
                              : cols > L    ? kPanelTiles<T>.wide
                                            : kPanelTiles<T>.narrow)[a.col != 1][rows - 1];
-          const Strided<const T> start = start_of(p, q == 0, i, j);
           const Strided<T> c = from(p.c, i, j);
+          if (c.col != 1 && q > 0)
+            for (int64_t r = 0; r < rows; r++)
+              for (int64_t l = 0; l < cols; l++) dense(r, l) = c(r, l);
+          Finish<T> finish = finish_of(p, q == 0, q1 == p.k, i, j);
           // A turned bias is one number for a row, not a row.
-          if (c.col == 1 && (!start.data || start.col == 1)) {
-            tile(k, a, b, start, c, cols, ahead);
-          } else {
-            const Strided<T> dense = {turned, width, 1};
-            for (int64_t r = 0; start.data && r < rows; r++)
-              if (start.col == 0)
-                for (int64_t l = 0; l < width; l += L) Vec<T>(start(r, 0) - Raw<T>{}).store(&dense(r, l));
-              else
-                for (int64_t l = 0; l < cols; l++) dense(r, l) = start(r, l);
-            tile(k, a, b, {start.data ? turned : nullptr, width, 1}, dense, cols, ahead);
-            turn<T>({turned, width, 1}, c, rows, cols);
+          if (finish.bias.data && finish.bias.col == 0) {
+            for (int64_t r = 0; r < rows; r++)
+              for (int64_t l = 0; l < width; l += L)
+                Vec<T>(finish.bias(r, 0) - Raw<T>{}).store(dense_bias + r * width + l);
+            finish.bias = {dense_bias, width, 1};
           }
+          tile(k, a, b, finish, c.col == 1 ? c : dense, cols, ahead);
+          if (c.col != 1) turn<T>({dense.data, width, 1}, c, rows, cols);
         }
       }
     }
@@ -428,14 +453,14 @@ void wide(const Product<T>& p, void* scratch) {
   constexpr int64_t L = kLanes<T>, width = 2 * L;
   T* const a = static_cast<T*>(scratch);
   const int64_t whole = p.n / width * width;
-  for (int64_t q = 0; q < p.k; q += kShortBlock) {
-    const int64_t k = smaller(kShortBlock, p.k - q);
+  for (int64_t q = 0; q < p.k; q += kSumBlock) {
+    const int64_t k = smaller(kSumBlock, p.k - q);
     kPanelTiles<T>.pack[p.m - 1](a, from(p.a, 0, q), k);
     for (int64_t j = 0; j < whole; j += L) {
       // Each tile fetches half of the rows of the next two.
       const int64_t half = j / L % 2, next = j - half * L + (j + width < whole ? width : 0);
-      kPanelTiles<T>.single[p.m - 1](k, a, from(p.b, q, j), start_of(p, q == 0, 0, j), from(p.c, 0, j),
-                                     &p.b(q + half * (k / 2), next));
+      kPanelTiles<T>.single[p.m - 1](k, a, from(p.b, q, j), finish_of(p, q == 0, q + k == p.k, 0, j),
+                                     from(p.c, 0, j), &p.b(q + half * (k / 2), next));
     }
   }
   if (whole < p.n) {
@@ -451,6 +476,16 @@ T bias_of(const Product<T>& p, int64_t j) {
 }
 
 // ---- tall: n and k are small, m is long; rounded as by a panel, so that a row is the same for any m
+
+/// bias + term(0) + … + term(K - 1)
+template <class T, class Term, int... Q>
+Raw<T> add_terms(Raw<T> bias, std::integer_sequence<int, Q...>, Term term) {
+  // Few terms are added to the bias, one operation less; of more, each would be rounded like the bias.
+  constexpr bool few = sizeof...(Q) <= kernels::kFewTerms;
+  Raw<T> y = few ? bias : Raw<T>{};
+  ((y += term(std::integral_constant<int, Q>())), ...);
+  return few ? y : y + bias;
+}
 
 /// The lanes Index::at(0), Index::at(1) … of v.
 template <class Index, class T, int... I>
@@ -482,14 +517,14 @@ void tall_spread(const Product<T>& p) {
     bias[lane] = bias_of(p, j);
     for (int q = 0; q < K; q++) pattern[q][lane] = p.b.data[q * p.b.row + j * p.b.col];
   }
-  const auto multiply = [&]<int S, int... P>(Raw<T> x, std::integer_sequence<int, P...>) {
-    Raw<T> y = bias;
-    ((y += pick<SpreadElement<N, K, P, S * kRowsOfC>, T>(x) * pattern[P]), ...);
-    return Vec<T>(y);
+  const auto multiply = [&]<int S>(Raw<T> x) {
+    return Vec<T>(add_terms<T>(bias, std::make_integer_sequence<int, K>{}, [&](auto q) {
+      return pick<SpreadElement<N, K, q, S * kRowsOfC>, T>(x) * pattern[q];
+    }));
   };
   const auto multiply_all = [&](Raw<T> x, auto store) {
     [&]<int... S>(std::integer_sequence<int, S...>) {
-      (store(S * L, multiply.template operator()<S>(x, std::make_integer_sequence<int, K>{})), ...);
+      (store(S * L, multiply.template operator()<S>(x)), ...);
     }
     (std::make_integer_sequence<int, kShare>{});
   };
@@ -522,13 +557,13 @@ void tall_columns(const Product<T>& p) {
   constexpr int L = kLanes<T>;
   T b[K];
   for (int q = 0; q < K; q++) b[q] = p.b.data[q * p.b.row];
-  const T bias = bias_of(p, 0);
+  const Raw<T> bias = bias_of(p, 0) - Raw<T>{};
   const auto multiply = [&](const T* a) {
-    Raw<T> x[K], y = bias - Raw<T>{};
+    Raw<T> x[K];
     GRADUS_UNROLL for (int q = 0; q < K; q++) x[q] = Vec<T>::load(a + q * L).raw;
     to_columns<T>(x, std::make_integer_sequence<int, L>{});
-    GRADUS_UNROLL for (int q = 0; q < K; q++) y += x[q] * b[q];
-    return Vec<T>(y);
+    return Vec<T>(
+        add_terms<T>(bias, std::make_integer_sequence<int, K>{}, [&](auto q) { return x[q] * b[q]; }));
   };
   const T* a = p.a.data;
   T* c = p.c.data;
@@ -555,8 +590,8 @@ void tall_rows(const Product<T>& p) {
     const T* a = p.a.data;
     T* c = p.c.data + j;
     for (int64_t i = 0; i < p.m; i++, a += p.a.row, c += p.c.row) {
-      Raw<T> y = bias;
-      GRADUS_UNROLL for (int q = 0; q < K; q++) y += a[q] * bs[q];
+      const Raw<T> y =
+          add_terms<T>(bias, std::make_integer_sequence<int, K>{}, [&](auto q) { return a[q] * bs[q]; });
       store_from(c, y, 0, cols);
     }
   }
@@ -589,7 +624,8 @@ void tall(const Product<T>& p, void*) {
 
 // ---- outer: m and n are 1, 2 or 4, k is long
 
-/// So many rows are summed in T, and their sums in double: a long sum would lose digits.
+/// Up to so many rows are summed in T, each lane at most 256 of them, and their totals in double, pairwise: a
+/// long sum would lose digits.
 constexpr int64_t kOuterBlock = 1024;
 
 /// The V lanes of every row of a vector of rows, summed over the rows.
@@ -618,7 +654,7 @@ struct OuterSums {
   T products[S][V], alone[V];
 };
 
-/// S ≤ V. x is read as it lies; each element of y is spread over its row of x.
+/// k ≤ kOuterBlock, S ≤ V. x is read as it lies; each element of y is spread over its row of x.
 template <int V, int S, Alone kAlone, class T>
 OuterSums<T, V, S> outer_sums(int64_t k, const T* x, const T* y) {
   // A vector of y holds the rows of V / S vectors of x; four of these are added at a time, each to its own
@@ -661,24 +697,37 @@ OuterSums<T, V, S> outer_sums(int64_t k, const T* x, const T* y) {
   return found;
 }
 
+/// The same for any k.
+template <int V, int S, Alone kAlone, class T>
+OuterSums<double, V, S> outer_totals(int64_t k, const T* x, const T* y) {
+  OuterSums<double, V, S> totals = {};
+  const auto add = [&](const auto& sums) {
+    constexpr int kAlones = kAlone == Alone::x ? V : kAlone == Alone::y ? S : 0;
+    for (int s = 0; s < S; s++)
+      for (int v = 0; v < V; v++) totals.products[s][v] += sums.products[s][v];
+    for (int i = 0; i < kAlones; i++) totals.alone[i] += sums.alone[i];
+  };
+  if (k <= kOuterBlock) {
+    add(outer_sums<V, S, kAlone>(k, x, y));
+  } else {
+    const int64_t half = (k / 2 + kOuterBlock - 1) / kOuterBlock * kOuterBlock;
+    add(outer_totals<V, S, kAlone>(half, x, y));
+    add(outer_totals<V, S, kAlone>(k - half, x + half * V, y + half * S));
+  }
+  return totals;
+}
+
 template <class T, int M, int N, bool kSums>
 void outer(const Product<T>& p, T* sums) {
   constexpr bool turned = M < N;
   constexpr int V = turned ? N : M, S = turned ? M : N;
   constexpr Alone alone = !kSums ? Alone::none : turned ? Alone::y : Alone::x;
   const T *const x = turned ? p.b.data : p.a.data, *const y = turned ? p.a.data : p.b.data;
-  double products[S][V] = {}, rows[M] = {};
-  for (int64_t q = 0; q < p.k; q += kOuterBlock) {
-    const OuterSums<T, V, S> found =
-        outer_sums<V, S, alone>(smaller(kOuterBlock, p.k - q), x + q * V, y + q * S);
-    for (int s = 0; s < S; s++)
-      for (int v = 0; v < V; v++) products[s][v] += found.products[s][v];
-    for (int i = 0; kSums && i < M; i++) rows[i] += found.alone[i];
-  }
+  const OuterSums<double, V, S> totals = outer_totals<V, S, alone>(p.k, x, y);
   for (int i = 0; i < M; i++) {
     for (int j = 0; j < N; j++)
-      p.c.data[i * p.c.row + j] = bias_of(p, j) + T(turned ? products[i][j] : products[j][i]);
-    if (kSums) sums[i] = T(rows[i]);
+      p.c.data[i * p.c.row + j] = bias_of(p, j) + T(totals.products[turned ? i : j][turned ? j : i]);
+    if (kSums) sums[i] = T(totals.alone[i]);
   }
 }
 

@@ -27,8 +27,10 @@ struct Product {
 };
 
 /// The ways to compute a product, compiled for one instruction set. Whatever part of c a call is given, an
-/// element's arithmetic depends on k and its own row and column alone. `scratch` is kGemmScratch bytes,
-/// aligned to 64; all but outer want m, n and k above 0, and all but dot and panel want c.col to be 1.
+/// element's arithmetic depends on k and its own row and column alone. At most kSumBlock products are added
+/// one after the other, from 0; the totals of such blocks are a running sum in c, but outer adds them
+/// pairwise. `scratch` is kGemmScratch bytes, aligned to 64; all but outer want m, n and k above 0, and k up
+/// to kLongSum, and all but dot and panel want c.col to be 1.
 template <class T>
 struct GemmPaths {
   /// For m and n up to 4, a and b dense along them; sums[i] = Σ a[i, k] over k, where not null. Returns
@@ -51,6 +53,8 @@ struct GemmTable {
 };
 
 inline constexpr int64_t kGemmScratch = 384 << 10;
-inline constexpr int64_t kTallSize = 8, kDotSize = 24;
+inline constexpr int64_t kTallSize = 8, kFewTerms = 2, kDotSize = 24;
+/// A running sum of as many totals as there are blocks in kLongSum costs no more digits than the blocks.
+inline constexpr int64_t kSumBlock = 256, kLongSum = 4096;
 
 }  // namespace gradus::kernels
