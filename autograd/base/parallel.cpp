@@ -45,8 +45,8 @@ class Pool {
     threads_of_job_ = threads;
     failed_ = false;
     for (int t = 0; t < threads; t++) {
-      shares_[t].next.store(blocks * t / threads, std::memory_order_relaxed);
-      shares_[t].end = blocks * (t + 1) / threads;
+      shares_[t].next.store(detail::part_start(blocks, threads, t), std::memory_order_relaxed);
+      shares_[t].end = detail::part_start(blocks, threads, t + 1);
     }
     open_ = true;
     announce();

@@ -10,6 +10,10 @@ int num_threads() noexcept;
 void set_num_threads(int n);
 
 namespace detail {
+/// Where part i begins if n is cut into parts as equal as can be; n for i = parts.
+constexpr int64_t part_start(int64_t n, int64_t parts, int64_t i) noexcept {
+  return n / parts * i + (n % parts < i ? n % parts : i);
+}
 /// Calls run(context, block) for every block in [0, blocks), on any thread, in any order.
 void run_blocks(int64_t blocks, void (*run)(void* context, int64_t block), void* context);
 }  // namespace detail
@@ -22,19 +26,16 @@ template <class F>
 void parallel_for(int64_t n, int64_t grain, F&& f) {
   if (n <= 0) return;
   if (grain < 1) grain = 1;
-  if (n < 2 * grain) return static_cast<void>(f(int64_t(0), n));
+  if (n / 2 < grain) return static_cast<void>(f(int64_t(0), n));
   struct Pieces {
     std::remove_reference_t<F>& f;
     int64_t n, blocks;
-    int64_t start(int64_t block) const {
-      return n / blocks * block + (n % blocks < block ? n % blocks : block);
-    }
   } pieces{f, n, n / grain};
   detail::run_blocks(
       pieces.blocks,
       [](void* context, int64_t block) {
         const Pieces& p = *static_cast<Pieces*>(context);
-        p.f(p.start(block), p.start(block + 1));
+        p.f(detail::part_start(p.n, p.blocks, block), detail::part_start(p.n, p.blocks, block + 1));
       },
       &pieces);
 }

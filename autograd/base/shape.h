@@ -110,12 +110,12 @@ struct Layout {
     for (int64_t d : shape) n *= d;
     return n;
   }
-  /// Row-major without gaps (strides of size-1 dims do not count).
+  /// Row-major without gaps (strides of size-1 dims do not count, nor any where there are no elements).
   bool contiguous() const noexcept {
     int64_t stride = 1;
     for (int i = rank(); i-- > 0;) {
       if (shape[i] == 0) return true;
-      if (shape[i] != 1 && strides[i] != stride) return false;
+      if (shape[i] != 1 && strides[i] != stride) return numel() == 0;
       stride *= shape[i];
     }
     return true;

@@ -125,6 +125,7 @@ std::string Numbers::str() const {
   if (!known) return "not kept";
   if (!elements.defined())
     return fmt::format("min {:.4g}  mean {:.4g}  max {:.4g}  norm {:.4g}", min, mean, max, norm);
+  if (elements.numel() == 0) return "[]";
   size_t at = 0;
   return nested(elements.to_vector(), shape, 0, at);
 }

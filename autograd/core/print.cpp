@@ -21,7 +21,7 @@ struct Style {
 
 class Printer {
  public:
-  explicit Printer(const Tensor& x) : x_(x), short_(x.numel() > kSummarizeAbove) {
+  explicit Printer(const Tensor& x) : x_(x), short_(written(x.shape()) > kSummarizeAbove) {
     double low = INFINITY, high = 0;
     visit(0, Shape(), [&](const Shape& index) {
       const double v = x_.at(index);
@@ -37,6 +37,15 @@ class Printer {
   std::string text() const { return "tensor(" + block(0, Shape()) + suffix() + ")"; }
 
  private:
+  /// How many elements, or empty lists, there are to write.
+  static int64_t written(const Shape& shape) {
+    int64_t n = 1;
+    for (const int64_t d : shape) {
+      if (d == 0) break;
+      n *= d;
+    }
+    return n;
+  }
   bool skips(int64_t i, int64_t n) const { return short_ && n > 2 * kEdgeItems && i == kEdgeItems; }
   template <class F>
   void visit(int dim, const Shape& index, F&& f) const {

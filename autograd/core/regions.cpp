@@ -64,6 +64,21 @@ Layout region_of(const TensorImpl& view) {
   return region;
 }
 
+/// Throws where an element of `region` lies outside of the n elements of a tensor.
+void check_region(const char* op, const Layout& region, int64_t n) {
+  if (region.shape.numel() == 0) return;
+  int64_t last = region.offset, reach;
+  bool fits = last >= 0;
+  for (int i = 0; i < region.rank(); i++)
+    fits = fits && region.strides[i] >= 0 &&
+           !__builtin_mul_overflow(region.shape[i] - 1, region.strides[i], &reach) &&
+           !__builtin_add_overflow(last, reach, &last);
+  if (!fits || last >= n)
+    fail<ShapeError>("{}: the region of shape {} at {} with strides {} is not inside of {} elements", op,
+                     region.shape, region.offset, Shape(region.strides, static_cast<size_t>(region.rank())),
+                     n);
+}
+
 void set_edge(TensorImpl& x, Edge e) {
   if (x.retains_grad) {
     if (x.edge) x.edge.node->forget_retained(&x);
@@ -75,12 +90,19 @@ void set_edge(TensorImpl& x, Edge e) {
 }  // namespace
 
 Tensor as_strided(const Tensor& x, const Layout& region) {
+  check_region("as_strided", region, x.numel());
   return apply_view(AsStrided{region}, x.contiguous());
 }
 Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) {
+  check_region("embed", region, shape.numel());
+  if (x.shape() != region.shape)
+    fail<ShapeError>("embed: x of shape {} for a region of shape {}", x.shape(), region.shape);
   return apply(Embed{region, shape}, x);
 }
-Tensor blank(const Tensor& x, const Layout& region) { return apply(Blank{region}, x); }
+Tensor blank(const Tensor& x, const Layout& region) {
+  check_region("blank", region, x.numel());
+  return apply(Blank{region}, x);
+}
 
 const Edge& Tensor::refresh_edge() const {
   TensorImpl& v = *impl_;

@@ -3,7 +3,7 @@
 
 /// Four ops on a region of a tensor: what a view selects. They are closed under differentiation and carry
 /// all of views and in-place writes. A region is a Layout relative to the first element of a row-major
-/// tensor.
+/// tensor; ShapeError where it does not lie inside.
 namespace gradus {
 
 /// x's elements under `region`: a view of x where x is row-major, else of a row-major copy.

@@ -19,9 +19,12 @@ int64_t stride_of(const Layout& l, int dim) { return l.rank() > 0 ? l.strides[di
 
 int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size,
                            std::optional<int64_t> ignored) {
+  // The first of equal elements is enough.
   const Layout position(li.shape);
+  Layout once;
+  const Layout& read = repeats(li, ~0u, once) > 1 ? once : li;
   int64_t first = -1;
-  for_each_row(li.shape, {&li, &position}, [&](int64_t n, const int64_t* at, const int64_t* s) {
+  for_each_row(read.shape, {&read, &position}, [&](int64_t n, const int64_t* at, const int64_t* s) {
     for (int64_t i = 0; i < n; i++) {
       const int64_t v = index[at[0] + i * s[0]], here = at[1] + i * s[1];
       if ((v < 0 || v >= size) && v != ignored && (first < 0 || here < first)) first = here;

@@ -61,10 +61,21 @@ Layout part(const Layout& x, uint32_t dims, bool set) {
   return l;
 }
 
-/// One reduction of x into y = out(accumulator). A tile is a result, or up to kFoldColumns neighbouring ones.
+/// n times the sum; integers wrap.
+template <class Acc>
+constexpr Acc times(Acc sum, int64_t n) {
+  if (n == 1) return sum;
+  if constexpr (std::is_floating_point_v<Acc>)
+    return sum * static_cast<Acc>(n);
+  else
+    return static_cast<Acc>(static_cast<uint64_t>(sum) * static_cast<uint64_t>(n));
+}
+
+/// One reduction of x into y = out(repeats · accumulator). A tile is a result, or up to kFoldColumns
+/// neighbouring ones.
 template <class T, class Acc, class Out>
 void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, Out* y, const T* x,
-            const Layout& lx, uint32_t dims) {
+            const Layout& lx, uint32_t dims, int64_t repeats) {
   // The everyday cases need no walk: everything, or the rows of a narrow matrix.
   const int64_t cols = lx.rank() == 2 && dims == 1 ? lx.shape[1] : 1;
   const int64_t rows = lx.numel() / std::max<int64_t>(cols, 1);
@@ -72,13 +83,13 @@ void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, 
       lx.contiguous()) {
     if (cols <= 1) {
       fold.row(&start, x + lx.offset, rows);
-      *y = static_cast<Out>(start);
+      *y = static_cast<Out>(times(start, repeats));
       return;
     }
     Acc acc[kFoldColumns];
     for (int64_t j = 0; j < cols; j++) acc[j] = start;
     fold.columns(acc, x + lx.offset, rows, cols, cols);
-    for (int64_t j = 0; j < cols; j++) y[j] = static_cast<Out>(acc[j]);
+    for (int64_t j = 0; j < cols; j++) y[j] = static_cast<Out>(times(acc[j], repeats));
     return;
   }
 
@@ -115,7 +126,8 @@ void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, 
                 });
     };
     const auto store = [&](const Acc* acc, int64_t tile) {
-      for (int64_t j = 0; j < cols_of(tile); j++) yr[(tile * width + j) * s[0]] = static_cast<Out>(acc[j]);
+      for (int64_t j = 0; j < cols_of(tile); j++)
+        yr[(tile * width + j) * s[0]] = static_cast<Out>(times(acc[j], repeats));
     };
     const auto whole_tiles = [&](int64_t begin, int64_t end) {
       Acc acc[kFoldColumns];
@@ -146,10 +158,11 @@ void reduce(const Fold<T, Acc>& fold, const Fold<Acc, Acc>& combine, Acc start, 
 int64_t size_along(const Layout& l, int dim) { return l.rank() > 0 ? l.shape[dim] : 1; }
 int64_t stride_along(const Layout& l, int dim) { return l.rank() > 0 ? l.strides[dim] : 0; }
 
-/// Calls f(offset in y, offset in x) for every line along `dim`; ly is x's layout or that of the other dims
-/// alone.
+/// Calls f(offset in y, offset in x) for every line along `dim` that has elements; ly is x's layout or that
+/// of the other dims alone.
 template <class F>
 void for_each_line(const Layout& ly, const Layout& lx, int dim, F f) {
+  if (lx.numel() == 0) return;
   const uint32_t bit = lx.rank() > 0 ? 1u << dim : 0;
   Layout from = part(lx, bit, false);
   from.offset = lx.offset;
@@ -172,7 +185,7 @@ constexpr T extreme_start(bool max) {
 
 template <class T>
 void extreme_index_as(bool max, T* values, int64_t* indices, const T* x, const Layout& lx, int dim) {
-  const int64_t n = size_along(lx, dim), stride = stride_along(lx, dim);
+  const int64_t stride = stride_along(lx, dim), n = stride == 0 ? 1 : size_along(lx, dim);
   const Layout ly(part(lx, lx.rank() > 0 ? 1u << dim : 0, false).shape);
   const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
   for_each_line(ly, lx, dim, [&](int64_t to, int64_t from) {
@@ -196,9 +209,13 @@ void extreme_index_as(bool max, T* values, int64_t* indices, const T* x, const L
 }  // namespace
 
 void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t dims) {
+  // Of equal elements, one is read.
+  Layout once;
+  const int64_t n = repeats(lx, dims, once);
+  const Layout& read = n > 1 ? once : lx;
   const auto run = [&]<class T, class Out>(T, Out) {
     reduce(rows_of<T>().sum, rows_of<SumOf<T>>().sum, SumOf<T>(0), static_cast<Out*>(y),
-           static_cast<const T*>(x), lx, dims);
+           static_cast<const T*>(x), read, dims, n);
   };
   if (is_floating(out)) return dispatch_floating(in, [&](auto zero) { run(zero, zero); });
   if (in == kInt64) return run(int64_t(), int64_t());
@@ -206,10 +223,12 @@ void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t
 }
 
 void extreme(bool max, Dtype dtype, void* y, const void* x, const Layout& lx, uint32_t dims) {
+  Layout once;
+  const Layout& read = repeats(lx, dims, once) > 1 ? once : lx;
   dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
     if constexpr (!std::is_same_v<T, bool>) {
       const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
-      reduce(fold, fold, extreme_start<T>(max), static_cast<T*>(y), static_cast<const T*>(x), lx, dims);
+      reduce(fold, fold, extreme_start<T>(max), static_cast<T*>(y), static_cast<const T*>(x), read, dims, 1);
     }
   });
 }

@@ -13,6 +13,12 @@ class Rows {
   /// Strides are 0 where a layout is broadcast.
   Rows(const Shape& shape, const Layout* const (&layouts)[K]) noexcept {
     for (int k = 0; k < K; k++) offsets_[k] = layouts[k]->offset;
+    // Where there is nothing to walk, strides may be so large that their sums do not fit.
+    for (const int64_t d : shape)
+      if (d == 0) {
+        push({0, {}});
+        return;
+      }
     for (int i = shape.rank(); i-- > 0;) {
       if (shape[i] == 1) continue;
       Dim d{shape[i], {}};
@@ -102,6 +108,19 @@ class Rows {
   int64_t offsets_[K];
   Dim dims_[kMaxRank];
 };
+
+/// How many times x has each element along `dims`: the sizes of those of stride 0, multiplied. If that is
+/// more than once, `once` is x with 1 for these sizes.
+inline int64_t repeats(const Layout& x, uint32_t dims, Layout& once) noexcept {
+  int64_t n = 1;
+  for (int i = 0; i < x.rank(); i++) {
+    if (x.strides[i] != 0 || x.shape[i] <= 1 || !(dims >> i & 1)) continue;
+    if (n == 1) once = x;
+    n *= x.shape[i];
+    once.shape[i] = 1;
+  }
+  return n;
+}
 
 /// Calls f(n, offsets, strides) for rows that together are all elements of `shape`: element i of a row is
 /// at offsets[k] + i · strides[k] of layout k. Never called for a shape without elements.

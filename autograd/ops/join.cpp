@@ -46,12 +46,16 @@ Tensor cat(const Tensors& x, int64_t dim) {
   const int i = normalize_dim("cat", dim, x[0].shape().rank());
   Tensors same;
   same.reserve(x.size());
+  int64_t size = 0;
   for (size_t k = 0; k < x.size(); k++) {
     Shape a = x[0].shape(), b = x[k].shape();
     if (a.rank() == b.rank()) a[i] = b[i] = 0;
     if (!(a == b))
       fail<ShapeError>("cat: sizes differ outside dim {}: {} and, as number {}, {}", i, x[0].shape(), k,
                        x[k].shape());
+    if (__builtin_add_overflow(size, x[k].shape()[i], &size))
+      fail<ShapeError>("cat: the sizes in dim {} add up to more than 63 bits: {} tensors, number {} of {}", i,
+                       x.size(), k, x[k].shape());
     same.push_back(x[k].to(d));
   }
   return std::get<0>(gradus::apply(Cat{i}, std::span<const Tensor>(same)));

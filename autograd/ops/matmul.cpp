@@ -42,6 +42,7 @@ struct Matmul {
     Layout la = a.layout(), lb = b.layout();
     la.shape = batch_of(a.shape());
     lb.shape = batch_of(b.shape());
+    if (y.numel() == 0) return y;
     const Layout wide_a = broadcast_to(la, batch), wide_b = broadcast_to(lb, batch);
     for (int64_t i = 0, count = batch.numel(); i < count; i++)
       multiply(a, element_offset(wide_a, i), b, element_offset(wide_b, i), y, i * m * n, m, n, k);

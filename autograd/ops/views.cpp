@@ -56,15 +56,17 @@ struct Reshape {
   Tensor vjp(In<0>, const Back& b) const { return b.g().reshape(b.shape(0)); }
 };
 
+// A view without elements begins where x does: beside a size of 0, strides may be as large as an int64.
 struct Slice {
   static constexpr auto name = "slice";
   static constexpr auto formula = "y = x[start : end : step]        dx = zeros with g in these places";
   int dim;
   int64_t start, length, step;
   Layout of(Layout l) const {
-    l.offset += start * l.strides[dim];
+    const int64_t from = start * l.strides[dim];
     l.shape[dim] = length;
     l.strides[dim] *= step;
+    if (l.numel() > 0) l.offset += from;
     return l;
   }
   Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), of(Layout(b.shape(0))), b.shape(0)); }
@@ -76,7 +78,7 @@ struct Select {
   int dim;
   int64_t index;
   Layout of(Layout l) const {
-    l.offset += index * l.strides[dim];
+    if (l.numel() > 0) l.offset += index * l.strides[dim];
     l.shape.erase(dim);
     std::copy(l.strides + dim + 1, l.strides + kMaxRank, l.strides + dim);
     return l;
@@ -201,16 +203,17 @@ Tensor Tensor::expand(const Shape& to) const {
 Tensor Tensor::reshape(const Shape& wanted) const {
   Shape to = wanted;
   int unknown = -1;
-  int64_t known = 1;
   for (int i = 0; i < to.rank(); i++) {
     if (to[i] == -1) {
       if (unknown >= 0) fail<ShapeError>("reshape: only one size may be -1: {}", wanted);
       unknown = i;
-    } else if (to[i] < 0 || __builtin_mul_overflow(known, to[i], &known)) {
+      to[i] = 1;
+    } else if (to[i] < 0) {
       fail<ShapeError>("reshape: impossible sizes: {}", wanted);
     }
   }
   const int64_t n = numel();
+  int64_t known = to.numel();
   if (unknown >= 0) {
     if (known == 0) fail<ShapeError>("reshape: -1 is ambiguous: {} into {}", shape(), wanted);
     if (n % known)
