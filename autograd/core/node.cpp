@@ -2,6 +2,8 @@
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/kernels/copy.h>
 
+#include <limits>
+
 namespace gradus {
 namespace {
 
@@ -65,6 +67,15 @@ void Node::free_saved() noexcept {
   Saved* s = saved_begin();
   for (uint32_t k = 0; k < n_saved_; k++, s = s->next()) s->storage = nullptr;
   freed_ = n_saved_ > 0;
+}
+
+void* Node::allocate_large(size_t bytes) {
+  if (bytes > std::numeric_limits<uint32_t>::max())
+    fail(
+        "record: the node of an op would take {} bytes, for its attributes and inputs: at most 4 GiB can be "
+        "had",
+        bytes);
+  return ::operator new(bytes);
 }
 
 Node::Extras& Node::ensure_extras() {

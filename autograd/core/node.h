@@ -111,7 +111,7 @@ class Node : public Counted {
   };
   static size_t bytes_of(size_t object, const Plan& plan) noexcept;
   static void* allocate(size_t bytes) {
-    return bytes <= pool::kLargest ? pool::allocate(bytes) : ::operator new(bytes);
+    return bytes <= pool::kLargest ? pool::allocate(bytes) : allocate_large(bytes);
   }
   void init(size_t object, size_t bytes, const Plan& plan) noexcept;
   void set_output_dtype(Dtype dtype) noexcept {
@@ -134,6 +134,7 @@ class Node : public Counted {
     return reinterpret_cast<Saved*>(const_cast<char*>(self()) + saved_offset_);
   }
   const char* self() const noexcept { return reinterpret_cast<const char*>(this); }
+  static void* allocate_large(size_t bytes);
   void destroy() noexcept;
   [[noreturn]] void fail_not_saved(bool is_output, uint32_t index) const;
   /// Calls f(x, is_output, index) for what `plan` keeps.
@@ -151,6 +152,7 @@ class Node : public Counted {
   static constexpr size_t aligned8(size_t n) { return (n + 7) / 8 * 8; }
 
   mutable std::atomic<uint32_t> pass_{0};
+  uint32_t object_;  // the size of the object
   union {
     uint64_t seq_;
     Node* next_dying_;  // while it waits to be destroyed
@@ -158,7 +160,6 @@ class Node : public Counted {
   Extras* extras_;
   uint32_t n_in_, bytes_, saved_offset_;
   uint16_t n_out_, n_saved_;
-  uint16_t object_;
   bool freed_ = false;
 };
 
@@ -219,7 +220,7 @@ inline Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtyp
 }
 
 [[gnu::always_inline]] inline void Node::init(size_t object, size_t bytes, const Plan& plan) noexcept {
-  object_ = static_cast<uint16_t>(aligned8(object));
+  object_ = static_cast<uint32_t>(aligned8(object));
   bytes_ = static_cast<uint32_t>(bytes);
   n_in_ = static_cast<uint32_t>(plan.edges.size());
   n_out_ = static_cast<uint16_t>(plan.outs.size());
