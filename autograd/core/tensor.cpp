@@ -14,7 +14,17 @@ void TensorImpl::forget_edge() noexcept {
   if (retains_grad) edge.node->forget_retained(this);
 }
 
+void TensorImpl::drop_grad() noexcept {
+  // A gradient may have a gradient, and so on: they are freed in a loop, not by recursion.
+  while (grad.ref().unique()) {
+    Tensor next = std::move(grad.impl()->grad);
+    grad = std::move(next);
+  }
+  grad = Tensor();
+}
+
 void TensorImpl::dispose() noexcept {
+  if (grad.defined()) drop_grad();
   // A handle that lies in its storage's block goes when the storage goes, which may be here.
   const Ref<Storage> last = std::move(storage);
   const bool inside = last->front() == this;
@@ -165,12 +175,17 @@ Tensor Tensor::grad() const { return defined_impl().grad; }
 
 void Tensor::set_grad(const Tensor& g) {
   const TensorImpl& x = defined_impl();
-  if (g.defined() && (g.shape() != x.layout.shape || g.dtype() != x.dtype))
+  if (!g.defined()) return static_cast<void>(impl_->grad = Tensor());
+  if (g.shape() != x.layout.shape || g.dtype() != x.dtype)
     fail<ShapeError>("set_grad: a gradient of {} {} does not fit a tensor of {} {}", g.dtype(), g.shape(),
                      dtype(), shape());
-  // backward() adds to it in place, which an expanded tensor does not allow.
-  impl_->grad = g.defined() && g.layout().overlaps() ? g.clone() : g;
-  if (g.defined() && x.edge && x.edge.node->is_leaf()) static_cast<Leaf&>(*x.edge.node).count_arrival();
+  // backward() adds to it in place: neither an expanded tensor nor x's own elements would do.
+  const Layout &lx = x.layout, &lg = g.layout();
+  const bool inside_x = x.storage == g.ref()->storage && lg.offset < lx.end() && lx.offset < lg.end();
+  // A new handle, which leads to no other tensor: so no tensor is its own gradient's gradient.
+  const EnableGrad recording;
+  impl_->grad = g.requires_grad() || lg.overlaps() || inside_x ? g.clone() : g.detach();
+  if (x.edge && x.edge.node->is_leaf()) static_cast<Leaf&>(*x.edge.node).count_arrival();
 }
 
 Tensor& Tensor::retain_grad() {
@@ -198,8 +213,14 @@ int64_t Tensor::add_hook(Ref<HookFunction> f) const {
 
 void Tensor::remove_hook(int64_t id) const {
   const Edge e = edge();
-  if (e && e.node->extras())
-    std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) { return h.id == id; });
+  if (!e) fail<GradError>("remove_hook: this tensor does not require grad");
+  if (!e.node->extras() || std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) {
+                             return h.id == id && h.slot == e.slot;
+                           }) == 0)
+    fail<GradError>(
+        "remove_hook: this tensor has no hook {}: it was removed before, belongs to another tensor, or to "
+        "what this one was before a write in place",
+        id);
 }
 
 std::string Tensor::op_name() const {

@@ -124,7 +124,9 @@ class Tensor {
   bool is_leaf() const;
   /// The gradient that backward() left: undefined if there is none.
   Tensor grad() const;
-  /// Replaces the gradient; an undefined tensor drops it. Shape and dtype must be this tensor's.
+  /// Replaces the gradient; an undefined tensor drops it. Shape and dtype must be this tensor's. grad() is
+  /// then a handle of its own to g's elements, and a copy (recorded) if g requires grad, is expanded, or is
+  /// this tensor or a view of it: backward() adds to grad() in place.
   void set_grad(const Tensor& g);
   /// Asks backward() to leave the gradient of a result, too.
   Tensor& retain_grad();
@@ -133,11 +135,15 @@ class Tensor {
   /// Computes the gradients of this tensor for every leaf and adds them to the leaves' grad().
   /// gradient: dL/d(this); may be left out for one element (it is 1 then).
   void backward(const Tensor& gradient = {}, bool retain_graph = false, bool create_graph = false) const;
-  /// Calls `hook(g)` when the gradient g of this tensor is complete; a defined result replaces it.
-  /// The returned id goes to remove_hook.
+  /// Calls `hook(g)` when the gradient g of this tensor is complete; a defined result, of the same shape and
+  /// dtype, replaces it. g may be another tensor's gradient, too: a hook that writes into it makes backward()
+  /// throw. The returned id goes to remove_hook.
+  ///
+  /// The graph holds the hook. One that captures its own tensor, or a result of it, by value holds the graph
+  /// in turn, and neither is freed before remove_hook(): capture x.detach() for the values, or a pointer.
   template <class F>
   int64_t register_hook(F hook) const;
-  /// Takes back the hook that register_hook() gave this id.
+  /// Takes back the hook that register_hook() gave this id; GradError where this tensor has none of it.
   void remove_hook(int64_t id) const;
   /// "tanh", the op that made this tensor; empty for a leaf.
   std::string op_name() const;
@@ -288,6 +294,7 @@ struct TensorImpl : Counted {
   void dispose() noexcept;
   /// The node of `edge` shall not know this tensor any more.
   void forget_edge() noexcept;
+  [[gnu::noinline]] void drop_grad() noexcept;
 
   Dtype dtype;
   bool made_under_no_grad = false;  // a view whose history was cut
