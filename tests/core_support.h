@@ -1,9 +1,11 @@
 #pragma once
 #include <gradus/gradus.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <functional>
 #include <random>
 #include <vector>
@@ -64,6 +66,35 @@ inline Tensor log1pexp(const Tensor& x) {
         return log1p(exp(in[0]));
       },
       [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
+}
+
+/// Runs f on a thread with a stack of 256 KiB, on which a recursion over a graph would not get far.
+template <class F>
+void on_small_stack(F f) {
+  pthread_attr_t attributes;
+  ASSERT_EQ(pthread_attr_init(&attributes), 0);
+  ASSERT_EQ(pthread_attr_setstacksize(&attributes, 256 * 1024), 0);
+  pthread_t thread;
+  const auto run = [](void* g) -> void* { return (*static_cast<F*>(g))(), nullptr; };
+  ASSERT_EQ(pthread_create(&thread, &attributes, run, &f), 0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+}
+
+/// The processor time that f takes, so that other programs do not count.
+inline double seconds_of(const std::function<void()>& f) {
+  const auto now = [] {
+    timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  double best = 1e9;
+  for (int i = 0; i < 3; i++) {
+    const double start = now();
+    f();
+    best = std::min(best, now() - start);
+  }
+  return best;
 }
 
 using Function = std::function<Tensor(const Tensors&)>;

@@ -1,5 +1,6 @@
 #include <gradus/autograd/check/graph.h>
 #include <gradus/autograd/check/trace.h>
+#include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/reduce.h>
 
@@ -65,12 +66,13 @@ Tensor saved(const Node& node, bool is_output, uint32_t index) {
 Tensors run_rule(const Node& node, std::span<const Tensor> g) {
   Collector collector(node);
   Back back(node, g, false, true, collector);
-  node.run(back);
+  run_rule(node, back, g);
   return std::move(collector.given);
 }
 
 Trace::Trace(const Tensor& y, const Tensor& seed)
     : root_(y), seed_(seed.defined() ? seed : ones_like(y.detach())) {
+  const Running running;
   const NoGrad no_grad;
   for (const Node* node : graph_nodes(y)) {
     index_[node] = steps_.size();
@@ -81,13 +83,7 @@ Trace::Trace(const Tensor& y, const Tensor& seed)
   steps_[0].g[root.slot] = seed_;
   for (size_t k = 0; k < steps_.size(); k++) {
     Step& s = steps_[k];
-    if (s.node->extras())
-      for (const Node::Hook& h : s.node->extras()->hooks)
-        if (s.g[h.slot].defined())
-          if (Tensor other = (*h.f)(s.g[h.slot]); other.defined()) {
-            s.g[h.slot] = std::move(other);
-            s.hooked = true;
-          }
+    if (s.node->extras()) s.hooked = run_hooks(*s.node, s.g);
     if (s.node->is_leaf() || !any(s.g)) continue;
     s.given = run_rule(*s.node, s.g);
     s.passed = fitted(s.given, *s.node);

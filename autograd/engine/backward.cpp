@@ -1,13 +1,76 @@
+#include <gradus/autograd/base/stack.h>
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/reduce.h>
 
 #include <algorithm>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 
 namespace gradus {
+namespace {
+
+/// Raised by every write into one of g.
+uint64_t versions(std::span<const Tensor> g) noexcept {
+  uint64_t sum = 0;
+  for (const Tensor& t : g)
+    if (t.defined()) sum += t.ref()->storage->version();
+  return sum;
+}
+
+constinit thread_local int running = 0;  // passes, each in a hook or a rule of the one before
+
+}  // namespace
+
+detail::Running::Running() {
+  // What a pass that is refused, and the hooks and kernels of the last that is not, may take.
+  constexpr size_t kLeast = 64 << 10;
+  if (running > 0 && stack_left() < kLeast)
+    fail<GradError>(
+        "backward: nested {} levels deep: hooks or rules run a pass in which hooks or rules run a pass, and "
+        "so "
+        "on, until less than {} KiB of the stack are left",
+        running, kLeast >> 10);
+  running++;
+}
+detail::Running::~Running() { running--; }
+
+bool detail::run_hooks(const Node& n, std::span<Tensor> g) {
+  bool replaced = false;
+  // A copy: a hook may add or remove hooks, itself included.
+  const std::vector<Node::Hook> hooks = n.extras()->hooks;
+  for (const Node::Hook& h : hooks) {
+    Tensor& given = g[h.slot];
+    if (!given.defined()) continue;
+    const uint64_t before = versions({&given, 1});
+    Tensor other = (*h.f)(given);
+    if (versions({&given, 1}) != before)
+      fail<GradError>(
+          "backward: a hook on a result of '{}' wrote into its gradient, which may be that of other tensors, "
+          "too; return the new one instead",
+          n.name());
+    if (!other.defined()) continue;
+    if (!(other.shape() == given.shape()) || other.dtype() != given.dtype())
+      fail<GradError>("backward: a hook on a result of '{}' gave {} {} for a gradient of {} {}", n.name(),
+                      other.dtype(), other.shape(), given.dtype(), given.shape());
+    given = std::move(other);
+    replaced = true;
+  }
+  return replaced;
+}
+
+void detail::run_rule(const Node& n, Back& b, std::span<const Tensor> g) {
+  const uint64_t before = versions(g);
+  n.run(b);
+  if (versions(g) != before) [[unlikely]]
+    fail<GradError>(
+        "backward: the rule of '{}' wrote into the gradient that it was given, which may be that of other "
+        "tensors, too; compute a new one instead",
+        n.name());
+}
+
 namespace {
 
 /// One backward pass. Nodes run from the newest to the oldest: a node's seq is larger than those of all that
@@ -25,13 +88,14 @@ class Pass final : public GradientSink {
     spare.take(heap_, leaves_, arrivals_);
   }
 
-  /// Runs only nodes that lead to `targets`.
-  void restrict_to(std::span<const Edge> roots, std::span<const Edge> targets);
-  /// The gradient of `e`'s tensor is to be kept in `place`.
-  void capture(const Edge& e, Tensor& place) { captures_.push_back({e.node.get(), e.slot, &place}); }
-  void start(const Edge& e, Tensor g) { give(e, std::move(g)); }
+  // Passes may be nested: they take as little of the stack as they can.
+  static void* operator new(size_t bytes) { return pool::allocate(bytes); }
+  static void operator delete(void* p, size_t bytes) noexcept { pool::release(p, bytes); }
+
+  /// Runs only nodes that lead to `targets`; the gradient of targets[i] is kept in places[i].
+  void restrict_to(std::span<const Edge> roots, std::span<const Edge> targets, std::span<Tensor> places);
   void run();
-  void commit();
+  [[gnu::noinline]] void commit();
 
   bool wanted(const Edge& e) const override {
     if (!restricted_) return true;
@@ -42,9 +106,10 @@ class Pass final : public GradientSink {
 
  private:
   struct Capture {
-    Node* node;
+    const Node* node;
     uint32_t slot;
     Tensor* place;
+    bool operator<(const Capture& c) const { return std::less<>()(node, c.node); }
   };
   struct LeafGradient {
     Ref<Node> leaf;
@@ -92,25 +157,33 @@ class Pass final : public GradientSink {
     heap_.push_back(n);
     std::push_heap(heap_.begin(), heap_.end(), older);
   }
-  bool is_target(const Node* n) const { return std::binary_search(targets_.begin(), targets_.end(), n); }
+  /// The first of n's captures, if it has any.
+  auto first_capture(const Node* n) const {
+    return std::lower_bound(captures_.begin(), captures_.end(), Capture{n, 0, nullptr});
+  }
+  bool is_target(const Node* n) const {
+    const auto c = first_capture(n);
+    return c != captures_.end() && c->node == n;
+  }
   /// Adds g to what has arrived before.
   void add(Ref<TensorImpl>& arrived, Tensor g) const;
   Ref<TensorImpl>& gradient_of(Node& leaf);
   void run_node(Node& n);
-  void run_leaf(LeafGradient& l);
-  void run_hooks(Node& n, std::span<Tensor> g);
+  /// Whether a leaf may take its gradient over: nobody else holds it.
+  static bool is_its_own(const Arrival& a);
+  [[gnu::noinline]] void run_leaf(LeafGradient& l);
   bool capture_from(const Node& n, std::span<const Tensor> g);
 
   static constexpr size_t kFew = 16;
+  const detail::Running running_;
   const uint32_t id_;
   const bool create_graph_, free_saved_;
   bool restricted_ = false;
   std::vector<Node*> heap_, marked_;
-  std::vector<const Node*> targets_;
   // Threads that run graphs of their own may share leaves: these gradients gather here, not in the node.
   std::vector<LeafGradient> leaves_;
   std::unordered_map<const Node*, size_t> leaf_index_;  // once there are many
-  std::vector<Capture> captures_;
+  std::vector<Capture> captures_;                       // by node
   std::vector<Arrival> arrivals_;
 };
 
@@ -118,6 +191,13 @@ thread_local Pass::Spare Pass::spare;
 
 bool is_dense_alone(const Tensor& g) {
   return g.ref().unique() && g.ref()->storage->alone() && g.is_contiguous() && !g.edge();
+}
+
+bool Pass::is_its_own(const Arrival& a) {
+  if (is_dense_alone(a.g)) return true;
+  // What rules save may hold a recorded one's memory; but a view of the leaf would make it hold itself.
+  const TensorImpl& g = *a.g.impl();
+  return g.edge && !g.base && g.storage != a.owner->storage && a.g.ref().unique() && a.g.is_contiguous();
 }
 
 void Pass::give(const Edge& e, Tensor g) {
@@ -137,10 +217,10 @@ void Pass::give(const Edge& e, Tensor g) {
   const uint32_t before = n.pass().load(std::memory_order_relaxed);
   if (before != 0 && before != id_)
     fail<GradError>("backward: '{}' is part of another backward pass that has not ended", n.name());
-  n.pass().store(id_, std::memory_order_relaxed);
   bool queued = false;
   for (uint32_t k = 0; k < n.num_outputs(); k++) queued |= static_cast<bool>(n.pending(k));
   if (!queued) push(&n);
+  n.pass().store(id_, std::memory_order_relaxed);
   add(n.pending(e.slot), std::move(g));
 }
 
@@ -170,77 +250,58 @@ Ref<TensorImpl>& Pass::gradient_of(Node& leaf) {
   return leaves_.back().g;
 }
 
-void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> targets) {
+void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> targets, std::span<Tensor> places) {
   restricted_ = true;
-  for (const Edge& e : targets)
-    if (e) targets_.push_back(e.node.get());
-  std::sort(targets_.begin(), targets_.end());
+  captures_.reserve(targets.size());
+  for (size_t i = 0; i < targets.size(); i++)
+    captures_.push_back({targets[i].node.get(), targets[i].slot, &places[i]});
+  std::sort(captures_.begin(), captures_.end());
   // All nodes below the roots, oldest first; one is needed if it is a target or an edge of it leads to one
   // that is.
-  std::vector<Node*> nodes;
   const auto visit = [&](const Edge& e) {
     if (!e || e.node->is_leaf()) return;
-    uint32_t before = 0;
-    if (e.node->pass().compare_exchange_strong(before, id_, std::memory_order_relaxed))
-      nodes.push_back(e.node.get());
-    else if (before != id_)
+    std::atomic<uint32_t>& pass = e.node->pass();
+    const uint32_t before = pass.load(std::memory_order_relaxed);
+    if (before == id_) return;
+    if (before != 0)
       fail<GradError>("grad: '{}' is part of another backward pass that has not ended", e.node->name());
+    marked_.push_back(e.node.get());
+    pass.store(id_, std::memory_order_relaxed);
   };
-  try {
-    for (const Edge& e : roots) visit(e);
-    for (size_t i = 0; i < nodes.size(); i++)
-      for (const Edge& e : nodes[i]->edges()) visit(e);
-  } catch (...) {
-    for (Node* n : nodes) n->pass().store(0, std::memory_order_relaxed);
-    throw;
-  }
-  std::sort(nodes.begin(), nodes.end(), older);
-  for (Node* n : nodes) {
-    bool needed = is_target(n);
-    for (const Edge& e : n->edges()) needed |= e && wanted(e);
-    if (needed)
-      marked_.push_back(n);
+  for (const Edge& e : roots) visit(e);
+  for (size_t i = 0; i < marked_.size(); i++)
+    for (const Edge& e : marked_[i]->edges()) visit(e);
+  std::sort(marked_.begin(), marked_.end(), older);
+  size_t needed = 0;
+  for (Node* n : marked_) {
+    bool leads = is_target(n);
+    for (const Edge& e : n->edges()) leads = leads || (e && wanted(e));
+    if (leads)
+      marked_[needed++] = n;
     else
       n->pass().store(0, std::memory_order_relaxed);
   }
-}
-
-void Pass::run_hooks(Node& n, std::span<Tensor> g) {
-  // A copy: a hook may add or remove hooks, itself included.
-  const std::vector<Node::Hook> hooks = n.extras()->hooks;
-  for (const Node::Hook& h : hooks) {
-    if (!g[h.slot].defined()) continue;
-    Tensor replaced = (*h.f)(g[h.slot]);
-    if (!replaced.defined()) continue;
-    if (!(replaced.shape() == g[h.slot].shape()) || replaced.dtype() != g[h.slot].dtype())
-      fail<GradError>("backward: a hook on a result of '{}' gave {} {} for a gradient of {} {}", n.name(),
-                      replaced.dtype(), replaced.shape(), g[h.slot].dtype(), g[h.slot].shape());
-    g[h.slot] = std::move(replaced);
-  }
+  marked_.resize(needed);
 }
 
 bool Pass::capture_from(const Node& n, std::span<const Tensor> g) {
-  bool captured = false;
-  for (Capture& c : captures_)
-    if (c.node == &n) {
-      *c.place = g[c.slot];
-      captured = true;
-    }
-  return captured;
+  const auto first = first_capture(&n);
+  auto c = first;
+  for (; c != captures_.end() && c->node == &n; ++c) *c->place = g[c->slot];
+  return c != first;
 }
 
 void Pass::run_leaf(LeafGradient& l) {
   Node& n = *l.leaf;
   Tensor g[] = {Tensor(std::move(l.g))};
-  if (n.extras()) run_hooks(n, g);
+  if (n.extras()) detail::run_hooks(n, g);
   if (!captures_.empty()) capture_from(n, g);
   const Leaf& leaf = static_cast<const Leaf&>(n);
   TensorImpl* owner = leaf.owner();
   if (!restricted_ && !owner && leaf.is_copy)
     fail<GradError>(
         "backward: a copy of a parameter of shape {} got the gradient, and is gone: `auto w = layer.weight`, "
-        "or "
-        "a model taken by value, copies; take `Tensor w`, or the model by reference",
+        "or a model taken by value, copies; take `Tensor w`, or the model by reference",
         leaf.shape(0));
   if (!restricted_ && owner) arrivals_.push_back({l.leaf, 0, owner, std::move(g[0])});
 }
@@ -249,12 +310,13 @@ void Pass::run_node(Node& n) {
   Tensor one[1];
   std::vector<Tensor> many;
   if (n.num_outputs() > 1) many.resize(n.num_outputs());
+  heap_.pop_back();  // not before what may throw: then the node would be left as it is
   const std::span<Tensor> g = many.empty() ? std::span<Tensor>(one) : std::span<Tensor>(many);
   for (uint32_t k = 0; k < n.num_outputs(); k++) g[k] = Tensor(std::exchange(n.pending(k), nullptr));
   n.pass().store(0, std::memory_order_relaxed);
 
   if (n.extras()) {
-    run_hooks(n, g);
+    detail::run_hooks(n, g);
     if (!restricted_)
       for (const auto& r : n.extras()->retained)
         if (g[r.slot].defined()) arrivals_.push_back({Ref<Node>(&n), r.slot, r.owner, g[r.slot]});
@@ -264,7 +326,7 @@ void Pass::run_node(Node& n) {
       std::none_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); }))
     return;
   Back back(n, g, create_graph_, !restricted_, *this);
-  n.run(back);
+  detail::run_rule(n, back, g);
   if (free_saved_) n.free_saved();
 }
 
@@ -272,9 +334,7 @@ void Pass::run() {
   const GradMode mode(create_graph_);
   while (!heap_.empty()) {
     std::pop_heap(heap_.begin(), heap_.end(), older);
-    Node& n = *heap_.back();
-    heap_.pop_back();
-    run_node(n);
+    run_node(*heap_.back());
   }
   for (LeafGradient& l : leaves_) run_leaf(l);
 }
@@ -284,25 +344,35 @@ void Pass::commit() {
   static std::mutex lock;
   std::lock_guard held(lock);
   const GradMode mode(create_graph_);
-  for (Arrival& a : arrivals_) {
+  const auto alive = [](const Arrival& a) {
     const Node& n = *a.node;
-    const bool alive =
-        n.is_leaf() ? static_cast<const Leaf&>(n).owner() == a.owner
-                    : n.extras() && std::any_of(n.extras()->retained.begin(), n.extras()->retained.end(),
-                                                [&](const auto& r) { return r.owner == a.owner; });
-    if (!alive) continue;
+    return n.is_leaf() ? static_cast<const Leaf&>(n).owner() == a.owner
+                       : n.extras() && std::any_of(n.extras()->retained.begin(), n.extras()->retained.end(),
+                                                   [&](const auto& r) { return r.owner == a.owner; });
+  };
+  const auto adds_in_place = [&](const Tensor& grad) {
+    return grad.defined() && !create_graph_ && !grad.edge();
+  };
+  // What needs memory comes first, so that a failure leaves every gradient as it was.
+  for (Arrival& a : arrivals_) {
+    if (!alive(a)) continue;
+    const Tensor& grad = a.owner->grad;
+    if (adds_in_place(grad)) continue;
+    if (grad.defined())
+      a.g = grad + a.g;
+    else if (!is_its_own(a))
+      a.g = a.g.clone();
+  }
+  for (Arrival& a : arrivals_) {
+    if (!alive(a)) continue;
     Tensor& grad = a.owner->grad;
-    const TensorImpl* const before = grad.impl();
-    // A leaf's gradient is its own: it takes an arrival over only if nobody else holds it.
-    if (!grad.defined())
-      grad = is_dense_alone(a.g) || (a.g.edge() && a.g.ref().unique() && a.g.is_contiguous()) ? std::move(a.g)
-                                                                                              : a.g.clone();
-    else if (create_graph_ || grad.edge())
-      grad = grad + a.g;
+    const bool fresh = !adds_in_place(grad);
+    if (fresh)
+      grad = std::move(a.g);
     else
       grad.add_(a.g);
-    if (n.is_leaf()) static_cast<Leaf&>(*a.node).count_arrival();
-    if (is_recording()) detail::recorder->committed(*a.owner, grad.impl() != before);
+    if (a.node->is_leaf()) static_cast<Leaf&>(*a.node).count_arrival();
+    if (is_recording()) detail::recorder->committed(*a.owner, fresh);
   }
   arrivals_.clear();
 }
@@ -333,18 +403,20 @@ void check_counts(const char* op, size_t outputs, size_t gradients) {
     fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs);
 }
 
+[[gnu::noinline]] void start(Pass& pass, std::span<const Tensor> outputs, std::span<const Tensor> gradients,
+                             bool create_graph) {
+  const GradMode mode(create_graph);
+  for (size_t i = 0; i < outputs.size(); i++)
+    pass.give(outputs[i].edge(), seed("backward", outputs[i], gradients.empty() ? Tensor() : gradients[i]));
+}
+
 void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradients, bool retain_graph,
                   bool create_graph) {
   check_counts("backward", outputs.size(), gradients.size());
-  Pass pass(create_graph, !retain_graph && !create_graph);
-  {
-    const GradMode mode(create_graph);
-    for (size_t i = 0; i < outputs.size(); i++)
-      pass.start(outputs[i].edge(),
-                 seed("backward", outputs[i], gradients.empty() ? Tensor() : gradients[i]));
-  }
-  pass.run();
-  pass.commit();
+  const auto pass = std::make_unique<Pass>(create_graph, !retain_graph && !create_graph);
+  start(*pass, outputs, gradients, create_graph);
+  pass->run();
+  pass->commit();
 }
 
 }  // namespace
@@ -367,15 +439,15 @@ Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_
     targets.push_back(inputs[i].edge());
   }
   Tensors result(inputs.size());
-  Pass pass(options.create_graph, !options.retain_graph && !options.create_graph);
-  pass.restrict_to(roots, targets);
-  for (size_t i = 0; i < inputs.size(); i++) pass.capture(targets[i], result[i]);
+  const auto pass =
+      std::make_unique<Pass>(options.create_graph, !options.retain_graph && !options.create_graph);
+  pass->restrict_to(roots, targets, result);
   {
     const GradMode mode(options.create_graph);
     for (size_t i = 0; i < outputs.size(); i++)
-      if (pass.wanted(roots[i])) pass.start(roots[i], std::move(g[i]));
+      if (pass->wanted(roots[i])) pass->give(roots[i], std::move(g[i]));
   }
-  pass.run();
+  pass->run();
   for (size_t i = 0; i < inputs.size(); i++) {
     if (!result[i].defined() && !options.allow_unused)
       fail<GradError>("grad: no output depends on input {}; allow_unused gives an undefined gradient instead",

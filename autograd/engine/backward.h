@@ -27,4 +27,21 @@ struct GradOptions {
 Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs = {},
              GradOptions options = {});
 
+namespace detail {
+/// A pass on this thread. Hooks and rules may run passes, in which hooks and rules run, and so on: GradError
+/// where little of the stack is left.
+class Running {
+ public:
+  Running();
+  ~Running();
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+};
+/// Runs n's hooks on the gradients of its results; true where one was replaced. GradError where a hook writes
+/// into a gradient or gives one that does not fit.
+bool run_hooks(const Node& n, std::span<Tensor> g);
+/// Runs n's rule, which reads the gradients g; GradError where it writes into one.
+void run_rule(const Node& n, Back& b, std::span<const Tensor> g);
+}  // namespace detail
+
 }  // namespace gradus
