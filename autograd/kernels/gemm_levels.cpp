@@ -403,6 +403,7 @@ void panel(const Product<T>& p, void* scratch) {
   for (int64_t q = 0; q < copies; q++) {
     const int64_t q0 = part(blocks, copies, q) * kSumBlock;
     const int64_t q1 = smaller(part(blocks, copies, q + 1) * kSumBlock, p.k), k = q1 - q0;
+    Finish<T> finish = finish_of(p, q == 0, q1 == p.k, 0, 0);
     const int64_t columns = direct ? p.n : few ? width : kPackedBytes / size / k / width * width;
     for (int64_t j0 = 0; j0 < p.n; j0 += columns) {
       const int64_t j1 = smaller(p.n, j0 + columns);
@@ -430,7 +431,7 @@ void panel(const Product<T>& p, void* scratch) {
           if (c.col != 1 && q > 0)
             for (int64_t r = 0; r < rows; r++)
               for (int64_t l = 0; l < cols; l++) dense(r, l) = c(r, l);
-          Finish<T> finish = finish_of(p, q == 0, q1 == p.k, i, j);
+          if (finish.bias.data) finish.bias = from(p.bias, i, j);
           // A turned bias is one number for a row, not a row.
           if (finish.bias.data && finish.bias.col == 0) {
             for (int64_t r = 0; r < rows; r++)
