@@ -173,14 +173,14 @@ TEST(GemmAccuracy, LongSumsAreBitEqualForAnyNumberOfThreadsAndRows) {
                         {70, 300, 9000, k_, k_},
                         {20, 900, 9000, k_, x_},
                         {600, 500, 4100, x_, x_}}) {
-    const auto& [m, n, k, lie_a, lie_b] = c;
+    const int64_t m = c.m, n = c.n, k = c.k;
     const auto a = make_numbers<float>(Numbers::both_signs, m * k, 1),
                b = make_numbers<float>(Numbers::both_signs, k * n, 2);
     const auto run = [&](int64_t rows, int use) {
       std::vector<float> y(static_cast<size_t>(rows * n));
       set_num_threads(use);
-      kernels::gemm(kFloat32, rows, n, k, a.data(), lie_a == k_ ? k : 1, lie_a == k_ ? 1 : m, b.data(),
-                    lie_b == k_ ? 1 : n, lie_b == k_ ? k : 1, b.data(), y.data(), n);
+      kernels::gemm(kFloat32, rows, n, k, a.data(), c.a == k_ ? k : 1, c.a == k_ ? 1 : m, b.data(),
+                    c.b == k_ ? 1 : n, c.b == k_ ? k : 1, b.data(), y.data(), n);
       return y;
     };
     const std::vector<float> all = run(m, 1);
