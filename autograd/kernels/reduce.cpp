@@ -167,7 +167,7 @@ void for_each_line(const Layout& ly, const Layout& lx, int dim, F f) {
   Layout from = part(lx, bit, false);
   from.offset = lx.offset;
   const Layout to = ly.rank() == lx.rank() ? part(ly, bit, false) : ly;
-  parallel_rows(from.shape, {&to, &from}, kGrain / (size_along(lx, dim) + 1) + 1,
+  parallel_rows(from.shape, {&to, &from}, kGrain / size_along(lx, dim) + 1,
                 [&](int64_t n, const int64_t* at, const int64_t* s) {
                   for (int64_t i = 0; i < n; i++) f(at[0] + i * s[0], at[1] + i * s[1]);
                 });
