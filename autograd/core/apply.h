@@ -184,7 +184,7 @@ class Rule final : public Node {
  public:
   [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
     static_assert(std::is_trivially_copyable_v<Op>, "an op holds plain attributes; tensors are its inputs");
-    static_assert(sizeof(Rule) < 65536 && alignof(Rule) <= 16, "an op's attributes are few: at most 64 KB");
+    static_assert(alignof(Rule) <= 16, "what an op holds may be aligned to at most 16 bytes");
     const size_t bytes = bytes_of(sizeof(Rule), plan);
     Rule* rule = new (allocate(bytes)) Rule(op);
     rule->init(sizeof(Rule), bytes, plan);
