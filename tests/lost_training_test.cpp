@@ -90,12 +90,25 @@ TEST(AssignToATemporary, IsRefusedWhereTheWriteWouldBeLost) {
   refused([&] { w.t().flatten() = 1; });
   refused([&] { x.t().contiguous() = 0; });
   refused([&] { [&] { return exp(w)[0]; }() = 0; });
+  refused([&] { exp(x) += y; });
+  refused([&] { x.t().flatten() -= 1; });
+  refused([&] { x.clone() *= y; });
+  refused([&] { (x + y) /= 2; });
   NoGrad no_grad;
   refused([&] { exp(w) = y; });
   refused([&] { [&] { return exp(w)[0]; }() = 0; });
   refused([&] { x.t().reshape({6}) = 1; });
   EXPECT_EQ(error_of([&] { ones({2}).grad() = ones({2}); }),
             "tensor: undefined: it was default-constructed or moved from");
+}
+
+TEST(AssignToATemporary, GoesForCompoundAssignmentsToo) {
+  Tensor x = ones({2, 2});
+  x[0] += 1;
+  x.t()[1] *= tensor({2., 3.});
+  x.select(0, 1) -= x[0];
+  x.slice(1, 0, 1) /= 2;
+  EXPECT_EQ(values(x), (Values{1, 4, -0.5, -1}));
 }
 
 TEST(AssignToATemporary, IsRepeatedByAReplay) {

@@ -70,27 +70,18 @@ void detail::convert(Tensor& x, Dtype dtype) {
   if (own.edge) static_cast<Leaf&>(*own.edge.node).set_dtype(dtype);
 }
 
-Tensor& Tensor::operator=(const Tensor& value) && {
-  check_held_elsewhere();
-  return copy_(value);
-}
-
-Tensor& Tensor::operator=(Scalar value) && {
-  check_held_elsewhere();
-  return fill_(value);
-}
-
-void Tensor::check_held_elsewhere() const {
+Tensor& Tensor::held_elsewhere() {
   const TensorImpl& x = defined_impl();
   const TensorImpl& root = x.base ? *x.base : x;
   // What was recorded is held by its graph, too, which shows nobody the write.
   const uint32_t own_handles = x.base && root.ref_count() == 1 ? 2 : 1;
   const bool shared = x.storage->ref_count() > own_handles + x.storage->recorded();
-  if (x.ref_count() > 1 || (x.base && root.ref_count() > 1) || (!root.edge && shared)) return;
-  fail<GradError>(
-      "operator=: what is assigned to this temporary of shape {} would be lost: nobody else holds its "
-      "elements; assign to a view of a tensor, or name it first",
-      x.layout.shape);
+  if (x.ref_count() == 1 && (!x.base || root.ref_count() == 1) && (root.edge || !shared))
+    fail<GradError>(
+        "in place: what is written into this temporary of shape {} would be lost: nobody else holds its "
+        "elements; write into a view of a tensor, or name it first",
+        x.layout.shape);
+  return *this;
 }
 
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }

@@ -55,8 +55,8 @@ class Tensor {
   Tensor& operator=(Tensor&&) & noexcept;
   /// x[0] = y, x.slice(0, 0, 2) = y: what is assigned to a temporary is written into it, as copy_() and
   /// fill_() do. Throws where nobody else holds the elements, as in exp(x) = y: the write would be lost.
-  Tensor& operator=(const Tensor& value) &&;
-  Tensor& operator=(Scalar value) &&;
+  Tensor& operator=(const Tensor& value) && { return held_elsewhere().copy_(value); }
+  Tensor& operator=(Scalar value) && { return held_elsewhere().fill_(value); }
   ~Tensor();
 
   /// Whether it holds a tensor: false after Tensor() and for a gradient that does not exist.
@@ -169,15 +169,23 @@ class Tensor {
   Tensor& fill_(Scalar value);
   /// fill_(0)
   Tensor& zero_();
-  /// As add_, sub_, mul_, div_.
-  Tensor& operator+=(const Tensor& other) { return add_(other); }
-  Tensor& operator+=(Scalar other) { return add_(other); }
-  Tensor& operator-=(const Tensor& other) { return sub_(other); }
-  Tensor& operator-=(Scalar other) { return sub_(other); }
-  Tensor& operator*=(const Tensor& other) { return mul_(other); }
-  Tensor& operator*=(Scalar other) { return mul_(other); }
-  Tensor& operator/=(const Tensor& other) { return div_(other); }
-  Tensor& operator/=(Scalar other) { return div_(other); }
+  /// As add_, sub_, mul_, div_. On a temporary they throw where nobody else holds its elements, as = does.
+  Tensor& operator+=(const Tensor& other) & { return add_(other); }
+  Tensor& operator+=(Scalar other) & { return add_(other); }
+  Tensor& operator-=(const Tensor& other) & { return sub_(other); }
+  Tensor& operator-=(Scalar other) & { return sub_(other); }
+  Tensor& operator*=(const Tensor& other) & { return mul_(other); }
+  Tensor& operator*=(Scalar other) & { return mul_(other); }
+  Tensor& operator/=(const Tensor& other) & { return div_(other); }
+  Tensor& operator/=(Scalar other) & { return div_(other); }
+  Tensor& operator+=(const Tensor& other) && { return held_elsewhere().add_(other); }
+  Tensor& operator+=(Scalar other) && { return held_elsewhere().add_(other); }
+  Tensor& operator-=(const Tensor& other) && { return held_elsewhere().sub_(other); }
+  Tensor& operator-=(Scalar other) && { return held_elsewhere().sub_(other); }
+  Tensor& operator*=(const Tensor& other) && { return held_elsewhere().mul_(other); }
+  Tensor& operator*=(Scalar other) && { return held_elsewhere().mul_(other); }
+  Tensor& operator/=(const Tensor& other) && { return held_elsewhere().div_(other); }
+  Tensor& operator/=(Scalar other) && { return held_elsewhere().div_(other); }
   /// The matrix product, as the function matmul.
   Tensor matmul(const Tensor& other) const;
 
@@ -236,7 +244,7 @@ class Tensor {
   const TensorImpl& defined_impl() const;
   [[noreturn]] static void fail_undefined();
   const Edge& refresh_edge() const;
-  void check_held_elsewhere() const;
+  Tensor& held_elsewhere();
   Scalar scalar_at(const Shape& index, bool single) const;
   void copy_to(void* values, Dtype) const;
   const void* data_as(Dtype) const;
