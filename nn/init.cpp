@@ -1,8 +1,8 @@
 #include <gradus/autograd/base/parallel.h>
 #include <gradus/autograd/ops/create.h>
-#include <gradus/autograd/ops/elementwise.h>
 #include <gradus/nn/init.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradus::nn::init {
@@ -29,9 +29,9 @@ double held(const Tensor& w, double x) {
   return w.dtype() == kFloat32 ? static_cast<double>(static_cast<float>(x)) : x;
 }
 
-/// shift + scale · (the next numbers that `draw` makes), float64, of w's shape.
-Tensor drawn_for(const char* op, const Tensor& w, double shift, double scale,
-                 void (Draws::*draw)(int64_t, int64_t, double*) const) {
+/// w = shift + scale · (the next numbers that `draw` makes), none of them above `most`
+Tensor fill(const char* op, const Tensor& w, double shift, double scale, double most,
+            void (Draws::*draw)(int64_t, int64_t, double*) const) {
   if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
   if (!std::isfinite(scale) || !std::isfinite(held(w, shift)) || !std::isfinite(held(w, shift + scale)))
     fail("{}: the bounds, mean or standard deviation must be finite in {}: {} + {} u", op, w.dtype(), shift,
@@ -42,24 +42,22 @@ Tensor drawn_for(const char* op, const Tensor& w, double shift, double scale,
     const Draws draws = default_generator().draws(n);
     parallel_for(n, 1 << 10, [&](int64_t begin, int64_t end) {
       (draws.*draw)(begin, end, to + begin);
-      for (int64_t i = begin; i < end; i++) to[i] = shift + scale * to[i];
+      for (int64_t i = begin; i < end; i++) to[i] = std::min(shift + scale * to[i], most);
     });
   });
-  return values;
+  NoGrad no_grad;
+  return Tensor(w).copy_(values);
 }
 
 Tensor uniform(const char* op, const Tensor& w, double low, double high) {
-  const Tensor values = drawn_for(op, w, low, high - low, &Draws::uniform);
   // Rounding, here or to w's dtype, may reach `high`.
   const double below = w.dtype() == kFloat32
                            ? std::nextafter(static_cast<float>(high), static_cast<float>(low))
                            : std::nextafter(high, low);
-  NoGrad no_grad;
-  return Tensor(w).copy_(minimum(values, below));
+  return fill(op, w, low, high - low, below, &Draws::uniform);
 }
 Tensor normal(const char* op, const Tensor& w, double mean, double std) {
-  NoGrad no_grad;
-  return Tensor(w).copy_(drawn_for(op, w, mean, std, &Draws::normal));
+  return fill(op, w, mean, std, INFINITY, &Draws::normal);
 }
 
 // A weight without elements may have no fans either: bounds are infinite then.

@@ -1,3 +1,4 @@
+#include <gradus/autograd/core/convert.h>
 #include <gradus/nn/module.h>
 
 #include <algorithm>
@@ -87,7 +88,7 @@ void to(const Parts& model, Dtype dtype) {
     if (part.shared)
       *part.tensor = part.tensor->detach().to(dtype);
     else
-      gradus::detail::convert(*part.tensor, dtype);
+      gradus::detail::convert_in_place(*part.tensor, dtype);
   }
 }
 

@@ -1,3 +1,4 @@
+#include <gradus/autograd/core/convert.h>
 #include <gradus/nn/param.h>
 
 namespace gradus::nn {

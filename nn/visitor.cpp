@@ -8,7 +8,7 @@ void Visitor::add(Tensor& x, Param* param) {
   parts_.tensors.push_back({path_, &x, param, false});
 }
 
-void Visitor::add_tensor(Tensor& x) {
+void Visitor::add_shared(Tensor& x) {
   const size_t before = parts_.tensors.size();
   add(x, nullptr);
   if (parts_.tensors.size() > before) parts_.tensors.back().shared = true;

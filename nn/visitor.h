@@ -79,11 +79,16 @@ class Visitor {
     }
   }
   void add(Tensor& x, Param* param);
+  void add_shared(Tensor& x);
+  // A template, so that only a module that has such a part is warned of.
+  template <std::same_as<Tensor> T>
   [[deprecated(
       "nn::Visitor: a copy of a module shares a Tensor's elements, and load_state_dict() gives it new ones, "
       "which "
       "a recorded step does not see; make this part a nn::Buffer")]] void
-  add_tensor(Tensor& x);
+  add_tensor(T& x) {
+    add_shared(x);
+  }
   void add_mode(bool& training);
 
   Parts& parts_;

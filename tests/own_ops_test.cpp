@@ -777,7 +777,6 @@ TEST(OwnOps, HostWorkInARecordedStepIsRefused) {
   refused([&] { own_generator.manual_seed(1); }, "manual_seed");
   refused([&] { own_generator.uniform(&number, 1); }, "Generator");
   refused([&] { default_generator().normal(&number, 1); }, "Generator");
-  refused([&] { nn::init::uniform_(w); }, "Generator");
   refused([&] { number = random.rand(); }, "numpy_random");
   EXPECT_EQ(random.rand(), numpy_random(2).rand());
 }

@@ -408,7 +408,7 @@ Tensor view(const Op& op, const Tensor& x) {
 /// A view of x with the layout op.of(x.layout()). Throws where that leaves x's memory.
 template <class Op>
 Tensor apply_view(const Op& op, const Tensor& x) {
-  const Tensor y = detail::view(op, x);
+  Tensor y = detail::view(op, x);
   if (!detail::in_memory(y.layout(), x))
     fail("{}: a view of shape {} leaves the memory of the tensor of shape {}", op.name, y.shape(), x.shape());
   return y;

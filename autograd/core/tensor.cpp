@@ -1,5 +1,6 @@
 #include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/core/convert.h>
 #include <gradus/autograd/kernels/copy.h>
 
 #include <new>
@@ -57,7 +58,7 @@ Tensor detail::clone_apart(const Tensor& x) {
   return y;
 }
 
-void detail::convert(Tensor& x, Dtype dtype) {
+void detail::convert_in_place(Tensor& x, Dtype dtype) {
   const NoGrad no_grad;
   const Tensor converted = x.detach().to(dtype), g = x.grad();
   const Tensor dx = g.defined() ? g.detach().to(dtype) : g;
@@ -70,7 +71,7 @@ void detail::convert(Tensor& x, Dtype dtype) {
   if (own.edge) static_cast<Leaf&>(*own.edge.node).set_dtype(dtype);
 }
 
-Tensor& Tensor::held_elsewhere() {
+void Tensor::check_held_elsewhere() const {
   const TensorImpl& x = defined_impl();
   const TensorImpl& root = x.base ? *x.base : x;
   // What was recorded is held by its graph, too, which shows nobody the write.
@@ -81,7 +82,6 @@ Tensor& Tensor::held_elsewhere() {
         "in place: what is written into this temporary of shape {} would be lost: nobody else holds its "
         "elements; write into a view of a tensor, or name it first",
         x.layout.shape);
-  return *this;
 }
 
 void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }

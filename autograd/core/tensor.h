@@ -55,8 +55,8 @@ class Tensor {
   Tensor& operator=(Tensor&&) & noexcept;
   /// x[0] = y, x.slice(0, 0, 2) = y: what is assigned to a temporary is written into it, as copy_() and
   /// fill_() do. Throws where nobody else holds the elements, as in exp(x) = y: the write would be lost.
-  Tensor& operator=(const Tensor& value) && { return held_elsewhere().copy_(value); }
-  Tensor& operator=(Scalar value) && { return held_elsewhere().fill_(value); }
+  Tensor& operator=(const Tensor& value) && { return check_held_elsewhere(), copy_(value); }
+  Tensor& operator=(Scalar value) && { return check_held_elsewhere(), fill_(value); }
   ~Tensor();
 
   /// Whether it holds a tensor: false after Tensor() and for a gradient that does not exist.
@@ -178,14 +178,14 @@ class Tensor {
   Tensor& operator*=(Scalar other) & { return mul_(other); }
   Tensor& operator/=(const Tensor& other) & { return div_(other); }
   Tensor& operator/=(Scalar other) & { return div_(other); }
-  Tensor& operator+=(const Tensor& other) && { return held_elsewhere().add_(other); }
-  Tensor& operator+=(Scalar other) && { return held_elsewhere().add_(other); }
-  Tensor& operator-=(const Tensor& other) && { return held_elsewhere().sub_(other); }
-  Tensor& operator-=(Scalar other) && { return held_elsewhere().sub_(other); }
-  Tensor& operator*=(const Tensor& other) && { return held_elsewhere().mul_(other); }
-  Tensor& operator*=(Scalar other) && { return held_elsewhere().mul_(other); }
-  Tensor& operator/=(const Tensor& other) && { return held_elsewhere().div_(other); }
-  Tensor& operator/=(Scalar other) && { return held_elsewhere().div_(other); }
+  Tensor& operator+=(const Tensor& other) && { return check_held_elsewhere(), add_(other); }
+  Tensor& operator+=(Scalar other) && { return check_held_elsewhere(), add_(other); }
+  Tensor& operator-=(const Tensor& other) && { return check_held_elsewhere(), sub_(other); }
+  Tensor& operator-=(Scalar other) && { return check_held_elsewhere(), sub_(other); }
+  Tensor& operator*=(const Tensor& other) && { return check_held_elsewhere(), mul_(other); }
+  Tensor& operator*=(Scalar other) && { return check_held_elsewhere(), mul_(other); }
+  Tensor& operator/=(const Tensor& other) && { return check_held_elsewhere(), div_(other); }
+  Tensor& operator/=(Scalar other) && { return check_held_elsewhere(), div_(other); }
   /// The matrix product, as the function matmul.
   Tensor matmul(const Tensor& other) const;
 
@@ -244,7 +244,7 @@ class Tensor {
   const TensorImpl& defined_impl() const;
   [[noreturn]] static void fail_undefined();
   const Edge& refresh_edge() const;
-  Tensor& held_elsewhere();
+  void check_held_elsewhere() const;
   Scalar scalar_at(const Shape& index, bool single) const;
   void copy_to(void* values, Dtype) const;
   const void* data_as(Dtype) const;
@@ -316,13 +316,6 @@ struct TensorImpl : Counted {
   Ref<TensorImpl> base;  // a view: its root
   Tensor grad;
 };
-
-namespace detail {
-/// A copy of x's elements whose handle does not lie beside them, so that they can be replaced.
-Tensor clone_apart(const Tensor& x);
-/// Converts a leaf, or a tensor without history, that clone_apart() made; it stays the same leaf.
-void convert(Tensor& x, Dtype dtype);
-}  // namespace detail
 
 /// A new tensor over a storage.
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);
