@@ -72,7 +72,9 @@ class Back {
   /// kernels.
   bool create_graph() const noexcept { return create_graph_; }
   /// Whether the gradient of input i is wanted.
-  bool wanted(uint32_t i) const { return has_edge(i) && (all_wanted_ || sink_.wanted(node_.edges()[i])); }
+  [[gnu::always_inline]] bool wanted(uint32_t i) const {
+    return has_edge(i) && (all_wanted_ || sink_.wanted(node_.edges()[i]));
+  }
   /// Passes the gradient of input i on; one that nobody wants is dropped.
   void give(uint32_t i, Tensor g) {
     if (has_edge(i)) sink_.give(node_.edges()[i], std::move(g));

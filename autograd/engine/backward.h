@@ -40,8 +40,21 @@ class Running {
 /// Runs n's hooks on the gradients of its results; true where one was replaced. GradError where a hook writes
 /// into a gradient or gives one that does not fit.
 bool run_hooks(const Node& n, std::span<Tensor> g);
+/// Raised by every write into one of g.
+inline uint64_t versions(std::span<const Tensor> g) noexcept {
+  uint64_t sum = 0;
+  for (const Tensor& t : g)
+    if (t.defined()) sum += t.ref()->storage->version();
+  return sum;
+}
+[[noreturn]] void fail_wrote(const Node& n);
 /// Runs n's rule, which reads the gradients g; GradError where it writes into one.
-void run_rule(const Node& n, Back& b, std::span<const Tensor> g);
+inline void run_rule(const Node& n, Back& b, std::span<const Tensor> g) {
+  const uint64_t before = versions(g);
+  n.run(b);
+  if (versions(g) != before) [[unlikely]]
+    fail_wrote(n);
+}
 }  // namespace detail
 
 }  // namespace gradus
