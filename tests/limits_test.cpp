@@ -22,6 +22,10 @@ thread_local int64_t allocations_left = -1;
   if (void* p = std::malloc(n ? n : 1)) return p;
   throw std::bad_alloc();
 }
+// Of the sanitizers' own, this one would not go with the delete below.
+[[gnu::noinline]] void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  return std::malloc(n ? n : 1);
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 
@@ -380,7 +384,7 @@ TEST(Nested, PassesAreRefusedBeforeTheStackEnds) {
     int here = 0, small = 0;
     const std::string error = nested(within, here);
     EXPECT_TRUE(contains(error, fmt::format("backward: nested {} levels deep", here - 1))) << error;
-    EXPECT_GT(here, 1000);
+    EXPECT_GT(here, pool::kBypassed ? 100 : 1000);  // the sanitizers' frames are larger
     on_small_stack([&] { EXPECT_TRUE(contains(nested(within, small), "levels deep")); });
     EXPECT_GT(small, 10);
     EXPECT_LT(small, here);
