@@ -13,7 +13,7 @@ bool detail::overwrite(Tensor& x, const Tensor& value) {
 
 Param::Param(const Tensor& x) { become(gradus::detail::clone_apart(x), true); }
 
-Param::Param(const Param& p) : Tensor() {
+Param::Param(const Param& p) : Param() {
   if (!p.defined()) return;
   become(gradus::detail::clone_apart(p), p.requires_grad());
   if (requires_grad()) static_cast<Leaf&>(*edge().node).is_copy = true;

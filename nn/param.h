@@ -33,6 +33,7 @@ class Param : public Tensor {
       : Param(std::as_const(p)) {}
   Param(Param&& p) noexcept = default;
   Param& operator=(const Param& p) &;
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): elements are copied, which may throw
   Param& operator=(Param&& p) &;
   ~Param() { leave(); }
 
@@ -64,6 +65,7 @@ class Buffer : public Tensor {
   Buffer(Buffer&& b) noexcept = default;
   Buffer& operator=(const Tensor& x) &;
   Buffer& operator=(const Buffer& b) & { return *this = static_cast<const Tensor&>(b); }
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): elements are copied, which may throw
   Buffer& operator=(Buffer&& b) &;
 };
 

@@ -31,6 +31,7 @@ class Sequential {
     if (this != &other) assign(other, [](const auto& layer) { return layer->clone(); });
     return *this;
   }
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): elements are copied, which may throw
   Sequential& operator=(Sequential&& other) {
     if (this != &other) assign(other, [](auto& layer) { return std::move(layer); });
     return *this;

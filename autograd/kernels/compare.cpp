@@ -38,10 +38,15 @@ void compare_as(bool* y, const Shape& shape, const A* a, const Layout& la, const
 std::partial_ordering order(int64_t a, int64_t b) { return a <=> b; }
 std::partial_ordering order(int64_t a, double b) {
   // Where rounding a ends at b, b is an integer: an int64, or 2^63.
-  if (const auto rounded = static_cast<double>(a) <=> b; rounded != 0) return rounded;
+  if (const auto rounded = static_cast<double>(a) <=> b; std::is_neq(rounded)) return rounded;
   return b < 0x1p63 ? a <=> static_cast<int64_t>(b) : std::partial_ordering::less;
 }
-std::partial_ordering order(double a, int64_t b) { return 0 <=> order(b, a); }
+std::partial_ordering order(double a, int64_t b) {
+  const auto turned = order(b, a);
+  return std::is_lt(turned)   ? std::partial_ordering::greater
+         : std::is_gt(turned) ? std::partial_ordering::less
+                              : turned;
+}
 
 /// The T that stands for a number: the largest that is not above it, or the smallest T where there is none. A
 /// floating number is rounded to a floating T, but never up to infinity.
@@ -52,7 +57,7 @@ T nearest_of(int64_t number) {
     return static_cast<T>(std::clamp<int64_t>(number, Limits::min(), Limits::max()));
   } else {
     const T rounded = static_cast<T>(number);
-    return order(rounded, number) > 0 ? std::nextafter(rounded, -Limits::infinity()) : rounded;
+    return std::is_gt(order(rounded, number)) ? std::nextafter(rounded, -Limits::infinity()) : rounded;
   }
 }
 template <class T>
@@ -83,14 +88,14 @@ Comparison comparable_as(Compare op, Number number) {
   using Limits = std::numeric_limits<T>;
   const T nearest = nearest_of<T>(number);
   const auto side = side_of(nearest, number);
-  if (side == 0) return {op, nearest};
+  if (std::is_eq(side)) return {op, nearest};
   // No T is the number, so that x < number is x <= nearest.
   const bool smaller = op == Compare::Less || op == Compare::LessEqual;
   const bool larger = op == Compare::Greater || op == Compare::GreaterEqual;
-  if (side < 0 && smaller) return {Compare::LessEqual, nearest};
-  if (side < 0 && larger) return {Compare::Greater, nearest};
+  if (std::is_lt(side) && smaller) return {Compare::LessEqual, nearest};
+  if (std::is_lt(side) && larger) return {Compare::Greater, nearest};
   // Of all x alike, NaN included.
-  const bool always = op == Compare::NotEqual || (side > 0 && larger);
+  const bool always = op == Compare::NotEqual || (std::is_gt(side) && larger);
   if constexpr (std::is_integral_v<T>)
     return {always ? Compare::GreaterEqual : Compare::Less, Limits::min()};
   else
@@ -104,12 +109,12 @@ void compare_numbers(Compare op, bool* y, const Shape& shape, const A* a, const 
     compare_as(y, shape, a, la, b, lb, [f](A p, B q) { return f(order(p, q)); });
   };
   switch (op) {
-    case Compare::Equal: return run([](auto o) { return o == 0; });
-    case Compare::NotEqual: return run([](auto o) { return o != 0; });
-    case Compare::Less: return run([](auto o) { return o < 0; });
-    case Compare::LessEqual: return run([](auto o) { return o <= 0; });
-    case Compare::Greater: return run([](auto o) { return o > 0; });
-    default: return run([](auto o) { return o >= 0; });
+    case Compare::Equal: return run([](auto o) { return std::is_eq(o); });
+    case Compare::NotEqual: return run([](auto o) { return std::is_neq(o); });
+    case Compare::Less: return run([](auto o) { return std::is_lt(o); });
+    case Compare::LessEqual: return run([](auto o) { return std::is_lteq(o); });
+    case Compare::Greater: return run([](auto o) { return std::is_gt(o); });
+    default: return run([](auto o) { return std::is_gteq(o); });
   }
 }
 
