@@ -39,26 +39,25 @@ void detail::Training::check_not_negative(const char* option, double value) cons
 }
 
 void detail::Training::check_still_trained() {
-  const uint64_t before = std::exchange(arrivals, Leaf::arrivals());
+  const uint64_t before = arrivals, now = Leaf::arrivals();
   bool frozen = true, reached = false;
   for (size_t i = 0; i < parameters.size(); i++) {
     const TensorImpl& x = *parameters[i].impl();
     if (from_model[i] && !x.in_model)
       fail<GradError>(
           "{}: step: parameter {}, of shape {}, is not in its model any more, which was given other layers "
-          "or "
-          "shapes, or has died; make the optimizer afterwards",
+          "or shapes, or has died; make the optimizer afterwards",
           name, i, x.layout.shape);
     if (!x.edge) continue;
     frozen = false;
     reached = reached || static_cast<const Leaf&>(*x.edge.node).last_arrival() > before;
   }
-  if (arrivals != before && !frozen && !reached)
+  if (now != before && !frozen && !reached)
     fail<GradError>(
         "{}: step: since the last one, backward() has given gradients to other tensors and to none of these "
-        "{} "
-        "parameters: is another model trained, perhaps a copy of theirs that was taken by value?",
+        "{} parameters: is another model trained, perhaps a copy of theirs that was taken by value?",
         name, parameters.size());
+  arrivals = now;
 }
 
 /// Not zeros_like(): a recorder would take that down, and every replay would forget the state.
