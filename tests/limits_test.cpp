@@ -1,33 +1,14 @@
 #include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/core/regions.h>
 
-#include <cstdlib>
 #include <limits>
 #include <memory>
-#include <new>
 #include <numeric>
 
 #include "core_support.h"
 
-/// The end of what there is: sizes near 2⁶³, graphs of 10⁵ leaves, passes in passes, tensors that would hold
-/// themselves, and memory that runs out.
-
-namespace {
-// The allocation after so many fails; none where negative.
-thread_local int64_t allocations_left = -1;
-}  // namespace
-
-[[gnu::noinline]] void* operator new(size_t n) {
-  if (allocations_left >= 0 && allocations_left-- == 0) throw std::bad_alloc();
-  if (void* p = std::malloc(n ? n : 1)) return p;
-  throw std::bad_alloc();
-}
-// Of the sanitizers' own, this one would not go with the delete below.
-[[gnu::noinline]] void* operator new(size_t n, const std::nothrow_t&) noexcept {
-  return std::malloc(n ? n : 1);
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+/// The end of what there is: sizes near 2⁶³, graphs of 10⁵ leaves, passes in passes, and tensors that would
+/// hold themselves.
 
 namespace gradus {
 namespace {
@@ -616,64 +597,6 @@ TEST(RemoveHook, RefusesWhatIsNotThere) {
   EXPECT_TRUE(equals(x.grad(), {2}));
   x.remove_hook(id);
   EXPECT_EQ(error_of<GradError>([&] { x.remove_hook(id); }), error(id));
-}
-
-// ---- memory that runs out
-
-/// Calls f with the first allocation failing, then the second, and so on, until it gets through; `check` sees
-/// what each failure left.
-void with_failing_allocations(const std::function<void()>& f, const std::function<void()>& check) {
-  for (int64_t k = 0; k < 100'000; k++) {
-    allocations_left = k;
-    bool through = true;
-    try {
-      f();
-    } catch (const std::bad_alloc&) {
-      through = false;
-    } catch (const Error&) {
-      through = false;  // "allocate: no memory …"
-    }
-    allocations_left = -1;
-    if (through) return;
-    check();
-  }
-  FAIL() << "it never got through";
-}
-
-TEST(NoMemory, LeavesGraphAndGradientsAsTheyWere) {
-  Tensors x;
-  for (int i = 0; i < 20; i++) x.push_back(leaf({static_cast<double>(i), 1}));
-  Tensors products;
-  for (size_t i = 0; i < x.size(); i++) products.push_back(x[i] * x[(i + 1) % x.size()]);
-  const Tensor joined = cat(products), h = std::get<0>(max(joined.reshape({20, 2}), 1));
-  h.register_hook([](const Tensor& g) { return g * 2; });
-  const Tensor y = (h * h).sum();
-  const Tensors wanted = grad({y}, x, {}, {.retain_graph = true});
-  const auto unchanged = [&] {
-    for (const Tensor& t : x) EXPECT_FALSE(t.grad().defined());
-    Tensors g;
-    ASSERT_NO_THROW(g = grad({y}, x, {}, {.retain_graph = true}));
-    for (size_t i = 0; i < x.size(); i++) EXPECT_TRUE(equals(g[i], wanted[i])) << i;
-  };
-  with_failing_allocations(
-      [&] {
-        grad({y, h.sum()}, {x[3], h, joined, x[5]}, {}, {.retain_graph = true});
-      },
-      unchanged);
-  with_failing_allocations([&] { grad({y}, x, {}, {.create_graph = true}); }, unchanged);
-  with_failing_allocations([&] { y.backward({}, true); }, unchanged);
-  for (size_t i = 0; i < x.size(); i++) {
-    EXPECT_TRUE(equals(x[i].grad(), wanted[i])) << i;
-    x[i].set_grad({});
-  }
-  with_failing_allocations([&] { y.backward({}, true, true); }, unchanged);
-  // A sum of recorded gradients needs memory, too.
-  with_failing_allocations([&] { y.backward({}, true, true); },
-                           [&] {
-                             for (size_t i = 0; i < x.size(); i++)
-                               EXPECT_TRUE(equals(x[i].grad(), wanted[i])) << i;
-                           });
-  for (size_t i = 0; i < x.size(); i++) EXPECT_TRUE(equals(x[i].grad(), wanted[i] * 2)) << i;
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ class Recorder {
  public:
   /// Memory for a new tensor.
   virtual Ref<Storage> allocate(int64_t bytes) = 0;
-  /// A kernel has run.
+  /// A kernel is about to run.
   virtual void keep(std::span<Storage* const> operands, std::unique_ptr<Launch> launch) = 0;
   /// backward() has left a gradient in a leaf: a new one, or it was added to the old.
   virtual void committed(TensorImpl& leaf, bool fresh) = 0;
@@ -56,11 +56,9 @@ template <class F, class... Args>
     std::decay_t<F> f;
     std::tuple<Args...> args;
   };
-  {
-    const KernelRuns now;
-    f(args...);
-  }
   recorder->keep(operands, std::make_unique<Kept>(f, args...));
+  const KernelRuns now;
+  f(args...);
 }
 }  // namespace detail
 

@@ -1,7 +1,6 @@
 #include <gradus/autograd/base/error.h>
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/parallel.h>
-
-#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
@@ -23,11 +22,14 @@ void relax() noexcept {
 /// touched last time is still in its cache, and helps with the others' shares when its own is done.
 class Pool {
  public:
-  Pool() noexcept = default;
-  ~Pool() {
+  /// Ends the workers for good: every later job stays on its own thread.
+  void close() noexcept {
+    if (working) return;  // a piece has ended the program: there is nothing to wait for
+    while (busy_.exchange(true)) std::this_thread::yield();
     quit_ = true;
     announce();
     for (auto& worker : workers_) worker.join();
+    workers_.clear();
   }
 
   int threads() const noexcept { return threads_.load(std::memory_order_relaxed); }
@@ -39,7 +41,11 @@ class Pool {
       for (int64_t i = 0; i < blocks; i++) f(context, i);
       return;
     }
-    grow(threads);
+    if (!grow(threads)) {
+      busy_ = false;
+      for (int64_t i = 0; i < blocks; i++) f(context, i);
+      return;
+    }
     f_ = f;
     context_ = context;
     threads_of_job_ = threads;
@@ -80,19 +86,25 @@ class Pool {
     int64_t end = 0;
   };
 
-  void grow(int threads) {
-    if (shares_size_ < threads) {
-      shares_ = std::make_unique<Share[]>(static_cast<size_t>(threads));
-      shares_size_ = threads;
-    }
+  /// False where there is no memory for it. Fewer workers than wanted will do.
+  bool grow(int threads) noexcept {
+    const auto more = static_cast<size_t>(threads) - 1;
+    if (shares_size_ >= threads && workers_.size() >= more) return true;
+    const std::lock_guard held(detail::locks.workers);
     try {
-      while (static_cast<int>(workers_.size()) < threads - 1)
+      if (shares_size_ < threads) {
+        shares_ = std::make_unique<Share[]>(static_cast<size_t>(threads));
+        shares_size_ = threads;
+      }
+      workers_.reserve(more);
+      while (workers_.size() < more)
         workers_.emplace_back([this, id = static_cast<int>(workers_.size()) + 1, seen = generation_.load()] {
           serve(id, seen);
         });
-    } catch (const std::system_error&) {
-      // No more threads to be had: those that there are do the work.
+    } catch (const std::exception&) {
+      // No more threads to be had, or no memory for them: those that there are do the work.
     }
+    return shares_size_ >= threads;
   }
   void announce() noexcept {
     generation_.fetch_add(1);
@@ -119,6 +131,7 @@ class Pool {
     generation_.wait(seen);
   }
   void work(int id) noexcept {
+    working = true;
     for (int t = 0; t < threads_of_job_; t++) {
       Share& share = shares_[(id + t) % threads_of_job_];
       for (int64_t i; (i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end;) {
@@ -130,7 +143,10 @@ class Pool {
         }
       }
     }
+    working = false;
   }
+
+  static constinit thread_local bool working;  // in a job
 
   std::atomic<int> threads_{std::max(1, static_cast<int>(std::thread::hardware_concurrency()))};
   std::atomic<bool> busy_{false}, open_{false}, quit_{false}, failed_{false};
@@ -144,12 +160,19 @@ class Pool {
   std::vector<std::thread> workers_;
 };
 
+constinit thread_local bool Pool::working = false;
+
+/// Never destroyed: static destructors and threads that outlive main() may run kernels.
 Pool& pool() {
-  static Pool the_pool;
-  static const int forked = pthread_atfork(nullptr, nullptr, [] { the_pool.forget_workers(); });
-  static_cast<void>(forked);
+  alignas(Pool) static std::byte memory[sizeof(Pool)];
+  static Pool& the_pool = *new (memory) Pool;
+  static const struct Closer {
+    ~Closer() { the_pool.close(); }
+  } closer;
   return the_pool;
 }
+// When the program is loaded: a child forked in the middle of this would wait for it for ever.
+[[maybe_unused]] const Pool& at_load = pool();
 
 }  // namespace
 
@@ -163,5 +186,7 @@ void set_num_threads(int n) {
 void detail::run_blocks(int64_t blocks, void (*run)(void*, int64_t), void* context) {
   pool().run(blocks, run, context);
 }
+
+void detail::forget_workers() noexcept { pool().forget_workers(); }
 
 }  // namespace gradus

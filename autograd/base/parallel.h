@@ -16,6 +16,8 @@ constexpr int64_t part_start(int64_t n, int64_t parts, int64_t i) noexcept {
 }
 /// Calls run(context, block) for every block in [0, blocks), on any thread, in any order.
 void run_blocks(int64_t blocks, void (*run)(void* context, int64_t block), void* context);
+/// For a forked child, which has no other threads.
+void forget_workers() noexcept;
 }  // namespace detail
 
 /// Calls f(begin, end) on consecutive pieces of [0, n), perhaps on several threads. `grain` is the least

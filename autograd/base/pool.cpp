@@ -1,26 +1,24 @@
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/pool.h>
 
 #include <bit>
 #include <cstdlib>
-#include <mutex>
 #include <new>
 #include <utility>
 
 namespace gradus::pool {
 namespace {
 
-// Batches of free blocks, linked by Block::next_batch.
-struct SharedList {
-  std::mutex lock;
-  Block* batches = nullptr;
-};
-constinit SharedList shared[kClasses];
+using detail::locks;
+
+// Batches of free blocks by class, linked by Block::next_batch.
+constinit Block* shared[kClasses] = {};
 
 void share(size_t cls, Block* batch) noexcept {
   for (const Block* b = batch; b; b = b->next) cache.taken--;
-  std::lock_guard held(shared[cls].lock);
-  batch->next_batch = shared[cls].batches;
-  shared[cls].batches = batch;
+  const std::lock_guard held(locks.small);
+  batch->next_batch = shared[cls];
+  shared[cls] = batch;
 }
 
 // Hands the lists of an ending thread over.
@@ -48,8 +46,8 @@ void* allocate_slow(size_t cls) {
   const size_t bytes = bytes_of(cls);
   Block* list = nullptr;
   {
-    std::lock_guard held(shared[cls].lock);
-    if ((list = shared[cls].batches)) shared[cls].batches = list->next_batch;
+    const std::lock_guard held(locks.small);
+    if ((list = shared[cls])) shared[cls] = list->next_batch;
   }
   if (!list) {
     const size_t n = bytes >= 8192 ? 1 : 8192 / bytes;
@@ -149,24 +147,24 @@ struct LargeCloser {
   }
 };
 constinit LargeLists huge{};
-constinit std::mutex huge_lock;
 
 }  // namespace
 
 void* allocate_large(size_t bytes) {
   if (bytes > size_t(1) << kHighestBit) throw std::bad_alloc();
   const LargeClass c(bytes);
+  if (kBypassed) return ::operator new(c.bytes, std::align_val_t(kAlign));
   if (c.bytes < kHuge) {
     if (void* p = large.take(c)) return p;
     static thread_local LargeCloser closer;
     (void)closer;
   } else {
-    std::lock_guard held(huge_lock);
+    const std::lock_guard held(locks.huge);
     if (void* p = huge.take(c)) return p;
   }
   void* p = std::aligned_alloc(kAlign, c.bytes);
   if (!p) {
-    std::lock_guard held(huge_lock);
+    const std::lock_guard held(locks.huge);
     huge.clear();
     p = std::aligned_alloc(kAlign, c.bytes);
   }
@@ -176,10 +174,11 @@ void* allocate_large(size_t bytes) {
 
 void release_large(void* p, size_t bytes) noexcept {
   const LargeClass c(bytes);
-  if (!kBypassed && c.bytes < kHuge) {
+  if (kBypassed) return ::operator delete(p, std::align_val_t(kAlign));
+  if (c.bytes < kHuge) {
     if (!large_closed && large.put(p, c, kKeptPerThread)) return;
-  } else if (!kBypassed) {
-    std::lock_guard held(huge_lock);
+  } else {
+    const std::lock_guard held(locks.huge);
     if (huge.put(p, c, kKeptHuge)) return;
   }
   std::free(p);

@@ -1,4 +1,5 @@
 #include <gradus/autograd/base/launch.h>
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/random.h>
 
 #include <algorithm>
@@ -153,7 +154,7 @@ void Draws::normal(int64_t begin, int64_t end, double* out) const {
 
 void Generator::manual_seed(uint64_t seed) {
   check_not_recording("manual_seed");
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard held(detail::locks.generators);
   seed_ = seed;
   next_block_ = 0;
 }
@@ -161,14 +162,14 @@ void Generator::manual_seed(uint64_t seed) {
 Draws Generator::draws(int64_t n) {
   if (n < 0) fail<ShapeError>("random: the count is negative: {}", n);
   check_not_recording("Generator");
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard held(detail::locks.generators);
   const Draws draws(seed_, next_block_);
   next_block_ += static_cast<uint64_t>(n) / 2 + static_cast<uint64_t>(n) % 2;
   return draws;
 }
 
 Generator& default_generator() {
-  static Generator generator;
+  static constinit Generator generator;
   return generator;
 }
 

@@ -1,7 +1,6 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <mutex>
 #include <span>
 #include <utility>
 #include <vector>
@@ -82,7 +81,9 @@ class Draws {
 class Generator {
  public:
   /// At the beginning of the stream of `seed`.
-  explicit Generator(uint64_t seed = 0) : seed_(seed) {}
+  constexpr explicit Generator(uint64_t seed = 0) noexcept : seed_(seed) {}
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
   /// Starts again at the beginning of the stream of `seed`.
   void manual_seed(uint64_t seed);
   /// The next n numbers of the stream, to be computed when and where they are wanted.
@@ -93,7 +94,6 @@ class Generator {
   void normal(double* out, int64_t n) { draws(n).normal(0, n, out); }
 
  private:
-  std::mutex mutex_;
   uint64_t seed_, next_block_ = 0;
 };
 

@@ -83,7 +83,7 @@ Trace::Trace(const Tensor& y, const Tensor& seed)
   steps_[0].g[root.slot] = seed_;
   for (size_t k = 0; k < steps_.size(); k++) {
     Step& s = steps_[k];
-    if (s.node->extras()) s.hooked = run_hooks(*s.node, s.g);
+    if (s.node->has_extras()) s.hooked = run_hooks(*s.node, s.g);
     if (s.node->is_leaf() || !any(s.g)) continue;
     s.given = run_rule(*s.node, s.g);
     s.passed = fitted(s.given, *s.node);

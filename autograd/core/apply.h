@@ -418,8 +418,27 @@ Tensor apply_view(const Op& op, const Tensor& x) {
 
 /// Refuses what an in-place write into x cannot do rightly; `records`: the write will be recorded.
 void check_inplace(const char* op, const Tensor& x, bool records);
-/// Makes `node` the history of x, which it has just overwritten: x's base, or its views, will follow.
-void rebase_history(const Tensor& x, Ref<Node> node);
+/// The edges of x, and of the base that x is a view of, after a write in place.
+struct History {
+  Edge own, root;
+};
+/// The history of x when `node` will have overwritten it. Made before the write: what may fail comes first.
+History history_after(const Tensor& x, Ref<Node> node);
+/// x has been overwritten: its base, or its views, will follow.
+void set_history(const Tensor& x, History after) noexcept;
+
+namespace detail {
+/// Raises x's version whatever happens: a write that throws may have begun.
+template <class Op, class... X>
+void write(const Op& op, Tensor& x, const X&... rest) {
+  const struct Bump {
+    Storage& storage;
+    ~Bump() { storage.bump(); }
+  } bump{x.storage()};
+  const NoGrad no_grad;
+  op.write(x, rest...);
+}
+}  // namespace detail
 
 /// y = op(x, rest…), written into x; the same struct as out of place. `op.write(x, old, rest…)` does it,
 /// where `old` is x, or a copy of it if the rule reads the overwritten value. What shares x's memory is
@@ -437,20 +456,19 @@ requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor
     Needs keep;
     for (size_t i = 0; i < std::size(edges); i++)
       if (*edges[i]) keep = keep | detail::needs_of<Op>(i);
-    if (keep.ins & 1) {
+    if (keep.ins & 1 || detail::keep_values) {
       NoGrad no_grad;
       old = x.clone();
     }
   }
-  {
-    NoGrad no_grad;
-    op.write(x, old, rest...);
+  History after;
+  if (records) {
+    const Tensor* ins[] = {&old, &rest...};
+    const Tensor* outs[] = {&x};
+    after = history_after(x, detail::record(op, edges, ins, outs));
   }
-  x.storage().bump();
-  if (!records) return;
-  const Tensor* ins[] = {&old, &rest...};
-  const Tensor* outs[] = {&x};
-  rebase_history(x, detail::record(op, edges, ins, outs));
+  detail::write(op, x, old, rest...);
+  if (records) set_history(x, std::move(after));
 }
 
 }  // namespace gradus

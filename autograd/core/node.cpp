@@ -1,3 +1,4 @@
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/kernels/copy.h>
@@ -78,17 +79,66 @@ void* Node::allocate_large(size_t bytes) {
   return ::operator new(bytes);
 }
 
+void Node::save_written() noexcept {
+  Saved* s = saved_begin();
+  for (uint32_t k = 0; k < n_saved_; k++, s = s->next())
+    if (s->is_output) s->version = s->storage->version();
+}
+
 Node::Extras& Node::ensure_extras() {
-  if (!extras_) extras_ = new Extras;
+  if (!has_extras()) extras_.store(new Extras, std::memory_order_release);
   return *extras_;
 }
 
+std::vector<Node::Hook> Node::hooks() const {
+  if (!has_extras()) return {};
+  const std::lock_guard held(detail::locks.hooks);
+  return extras_.load()->hooks;
+}
+
+std::vector<Node::Retained> Node::retained() const {
+  if (!has_extras()) return {};
+  const std::lock_guard held(detail::locks.hooks);
+  return extras_.load()->retained;
+}
+
+void Node::add_hook(Hook hook) {
+  const std::lock_guard held(detail::locks.hooks);
+  ensure_extras().hooks.push_back(std::move(hook));
+}
+
+Ref<HookFunction> Node::remove_hook(int64_t id, uint32_t slot) {
+  if (!has_extras()) return {};
+  const std::lock_guard held(detail::locks.hooks);
+  std::vector<Hook>& hooks = extras_.load()->hooks;
+  const auto h =
+      std::find_if(hooks.begin(), hooks.end(), [&](const Hook& h) { return h.id == id && h.slot == slot; });
+  if (h == hooks.end()) return {};
+  Ref<HookFunction> f = std::move(h->f);
+  hooks.erase(h);
+  return f;
+}
+
+void Node::retain(Retained r) {
+  const std::lock_guard held(detail::locks.hooks);
+  ensure_extras().retained.push_back(r);
+}
+
+bool Node::retains(TensorImpl* owner) const noexcept {
+  if (!has_extras()) return false;
+  const std::lock_guard held(detail::locks.hooks);
+  const std::vector<Retained>& list = extras_.load()->retained;
+  return std::any_of(list.begin(), list.end(), [&](const Retained& r) { return r.owner == owner; });
+}
+
 void Node::forget_retained(TensorImpl* owner) noexcept {
-  if (extras_) std::erase_if(extras_->retained, [&](const Extras::Retained& r) { return r.owner == owner; });
+  if (!has_extras()) return;
+  const std::lock_guard held(detail::locks.hooks);
+  std::erase_if(extras_.load()->retained, [&](const Retained& r) { return r.owner == owner; });
 }
 
 void Node::destroy() noexcept {
-  delete extras_;
+  delete extras_.load(std::memory_order_relaxed);
   for (uint32_t k = 0; k < n_out_; k++) std::destroy_at(pending_begin() + k);
   for (uint32_t i = 0; i < n_in_; i++) std::destroy_at(edges_begin() + i);
   Saved* s = saved_begin();

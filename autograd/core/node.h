@@ -64,25 +64,31 @@ class Node : public Counted {
   Tensor read_saved(bool is_output, uint32_t index) const;
   /// Drops what was saved: the node cannot run again.
   void free_saved() noexcept;
+  /// What it saved of its outputs is about to be as it is now: they were written in place.
+  void save_written() noexcept;
   bool has_saved() const noexcept { return n_saved_ > 0; }
   bool freed() const noexcept { return freed_; }
 
+  // ---- hooks, and tensors that asked for their gradient: threads may change them while others run passes
   struct Hook {
     int64_t id;
     uint32_t slot;
     Ref<HookFunction> f;
   };
-  /// What few nodes have: hooks, and tensors that asked for their gradient.
-  struct Extras {
-    std::vector<Hook> hooks;
-    struct Retained {
-      uint32_t slot;
-      TensorImpl* owner;  // cleared when the tensor dies
-    };
-    std::vector<Retained> retained;
+  struct Retained {
+    uint32_t slot;
+    TensorImpl* owner;  // taken off the list when the tensor dies
   };
-  Extras* extras() const noexcept { return extras_; }
-  Extras& ensure_extras();
+  /// False for almost every node: then there are neither.
+  bool has_extras() const noexcept { return extras_.load(std::memory_order_acquire) != nullptr; }
+  std::vector<Hook> hooks() const;
+  std::vector<Retained> retained() const;
+  void add_hook(Hook hook);
+  /// What was registered under `id` for output `slot`; null where nothing was.
+  Ref<HookFunction> remove_hook(int64_t id, uint32_t slot);
+  void retain(Retained r);
+  bool retains(TensorImpl* owner) const noexcept;
+  void forget_retained(TensorImpl* owner) noexcept;
 
   // ---- the engine's: pending gradients, and the pass they belong to
   Ref<TensorImpl>& pending(uint32_t slot) const noexcept { return pending_begin()[slot]; }
@@ -90,8 +96,6 @@ class Node : public Counted {
 
   /// Called when the last reference goes: deep graphs are freed in a loop, not by recursion.
   void dispose() noexcept;
-  /// A tensor that asked for its gradient is dying.
-  void forget_retained(TensorImpl* owner) noexcept;
 
   struct Output {
     const Layout* layout;
@@ -157,7 +161,12 @@ class Node : public Counted {
     uint64_t seq_;
     Node* next_dying_;  // while it waits to be destroyed
   };
-  Extras* extras_;
+  struct Extras {
+    std::vector<Hook> hooks;
+    std::vector<Retained> retained;
+  };
+  Extras& ensure_extras();
+  std::atomic<Extras*> extras_;
   uint32_t n_in_, bytes_, saved_offset_;
   uint16_t n_out_, n_saved_;
   bool freed_ = false;
@@ -170,9 +179,9 @@ class Leaf final : public Node {
   static Ref<Node> make(TensorImpl* owner);
   const char* name() const override { return "leaf"; }
   void run(Back&) const override {}
-  /// Null when the tensor has died.
-  TensorImpl* owner() const noexcept { return owner_; }
-  void orphan() noexcept { owner_ = nullptr; }
+  /// Null when the tensor has died. While locks.gradients are held it does not die.
+  TensorImpl* owner() const noexcept { return owner_.load(std::memory_order_relaxed); }
+  void orphan() noexcept { owner_.store(nullptr, std::memory_order_relaxed); }
   void set_dtype(Dtype dtype) noexcept { set_output_dtype(dtype); }
 
   /// How many gradients have been left in leaves so far, in the whole process.
@@ -189,7 +198,7 @@ class Leaf final : public Node {
   explicit Leaf(TensorImpl* owner) noexcept : owner_(owner) { leaf_ = true; }
   static constinit std::atomic<uint64_t> arrivals_;
   uint64_t last_arrival_ = 0;
-  TensorImpl* owner_;
+  std::atomic<TensorImpl*> owner_;
 };
 
 // ---- inline: Node
@@ -225,7 +234,7 @@ inline Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtyp
   n_in_ = static_cast<uint32_t>(plan.edges.size());
   n_out_ = static_cast<uint16_t>(plan.outs.size());
   n_saved_ = 0;
-  extras_ = nullptr;
+  extras_.store(nullptr, std::memory_order_relaxed);
   uint64_t seq = detail::clock;
   for (size_t i = 0; i < plan.edges.size(); i++) {
     const Edge* e = new (edges_begin() + i) Edge(*plan.edges[i]);

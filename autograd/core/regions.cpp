@@ -1,3 +1,4 @@
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/core/regions.h>
 #include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/kernels/index.h>
@@ -79,12 +80,15 @@ void check_region(const char* op, const Layout& region, int64_t n) {
                      n);
 }
 
-void set_edge(TensorImpl& x, Edge e) {
-  if (x.retains_grad) {
-    if (x.edge) x.edge.node->forget_retained(&x);
-    if (e) e.node->ensure_extras().retained.push_back({e.slot, &x});
-  }
-  x.edge = std::move(e);
+/// Before e becomes x's edge: what may fail.
+void prepare(TensorImpl& x, const Edge& e) {
+  if (x.retains_grad && e) e.node->retain({e.slot, &x});
+}
+/// After prepare(); gives the edge that x had.
+Edge set_edge(TensorImpl& x, Edge e) noexcept {
+  if (x.retains_grad && x.edge) x.edge.node->forget_retained(&x);
+  std::swap(x.edge, e);
+  return e;
 }
 
 }  // namespace
@@ -106,14 +110,19 @@ Tensor blank(const Tensor& x, const Layout& region) {
 
 const Edge& Tensor::refresh_edge() const {
   TensorImpl& v = *impl_;
+  Edge before;  // ends when nothing is locked any more
+  const std::lock_guard held(detail::locks.views);
+  // Another thread may have done it meanwhile.
+  if (v.epoch.load(std::memory_order_relaxed) == v.base->writes) return v.edge;
   Edge fresh;
   if (v.base->edge) {
     const Edge* edges[] = {&v.base->edge};
     const Tensor* outs[] = {this};
     fresh = Edge(detail::record(AsStrided{region_of(v)}, edges, {}, outs), 0);
   }
-  set_edge(v, std::move(fresh));
-  v.epoch = v.base->writes;
+  prepare(v, fresh);
+  before = set_edge(v, std::move(fresh));
+  v.epoch.store(v.base->writes, std::memory_order_release);
   return v.edge;
 }
 
@@ -138,20 +147,31 @@ void check_inplace(const char* op, const Tensor& x, bool records) {
   if (v.base) region_of(v);
 }
 
-void rebase_history(const Tensor& x, Ref<Node> node) {
+History history_after(const Tensor& x, Ref<Node> node) {
   TensorImpl& v = *x.impl();
+  History after{Edge(std::move(node), 0), {}};
   if (v.base) {
     TensorImpl& root = *v.base;
-    const Edge written(node, 0);
-    const Edge* edges[] = {&root.edge, &written};
-    const Tensor after{v.base};
-    const Tensor* outs[] = {&after};
-    set_edge(root, Edge(detail::record(ViewWrite{region_of(v)}, edges, {}, outs), 0));
-    v.epoch = ++root.writes;
+    const Edge* edges[] = {&root.edge, &after.own};
+    const Tensor written{v.base};
+    const Tensor* outs[] = {&written};
+    after.root = Edge(detail::record(ViewWrite{region_of(v)}, edges, {}, outs), 0);
+    prepare(root, after.root);
+  }
+  prepare(v, after.own);
+  return after;
+}
+
+void set_history(const Tensor& x, History after) noexcept {
+  TensorImpl& v = *x.impl();
+  after.own.node->save_written();
+  if (v.base) {
+    set_edge(*v.base, std::move(after.root));
+    v.epoch.store(++v.base->writes, std::memory_order_relaxed);
   } else {
     v.writes++;
   }
-  set_edge(v, Edge(std::move(node), 0));
+  set_edge(v, std::move(after.own));
 }
 
 }  // namespace gradus

@@ -1,3 +1,4 @@
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/core/convert.h>
@@ -10,9 +11,14 @@ namespace gradus {
 void TensorImpl::forget_edge() noexcept {
   if (edge.node->is_leaf()) {
     Leaf& leaf = static_cast<Leaf&>(*edge.node);
-    if (leaf.owner() == this) leaf.orphan();
+    if (leaf.owner() != this) return;
+    // Another thread's pass may be about to leave a gradient here.
+    const std::lock_guard held(detail::locks.gradients);
+    leaf.orphan();
+  } else if (retains_grad) {
+    const std::lock_guard held(detail::locks.gradients);
+    edge.node->forget_retained(this);
   }
-  if (retains_grad) edge.node->forget_retained(this);
 }
 
 void TensorImpl::drop_grad() noexcept {
@@ -151,10 +157,11 @@ Tensor& Tensor::requires_grad_(bool on) {
   if (on && !is_floating(dtype()))
     fail<DtypeError>("requires_grad_: only floating tensors have gradients, this is {}", dtype());
   if (on) {
+    Edge own(Leaf::make(impl_.get()), 0);
     // From now on it is a leaf of its own; a base it had will not follow it.
     if (impl_->base) impl_->made_under_no_grad = true;
     impl_->base = nullptr;
-    impl_->edge = Edge(Leaf::make(impl_.get()), 0);
+    impl_->edge = std::move(own);
   } else {
     static_cast<Leaf&>(*e.node).orphan();
     impl_->edge = Edge();
@@ -183,7 +190,7 @@ Tensor& Tensor::retain_grad() {
   const Edge e = edge();
   if (!e) fail<GradError>("retain_grad: this tensor does not require grad");
   if (e.node->is_leaf() || impl_->retains_grad) return *this;
-  e.node->ensure_extras().retained.push_back({e.slot, impl_.get()});
+  e.node->retain({e.slot, impl_.get()});
   impl_->retains_grad = true;
   return *this;
 }
@@ -198,16 +205,14 @@ int64_t Tensor::add_hook(Ref<HookFunction> f) const {
   const Edge e = edge();
   if (!e) fail<GradError>("register_hook: this tensor does not require grad");
   const int64_t id = next_id++;
-  e.node->ensure_extras().hooks.push_back({id, e.slot, std::move(f)});
+  e.node->add_hook({id, e.slot, std::move(f)});
   return id;
 }
 
 void Tensor::remove_hook(int64_t id) const {
   const Edge e = edge();
   if (!e) fail<GradError>("remove_hook: this tensor does not require grad");
-  if (!e.node->extras() || std::erase_if(e.node->extras()->hooks, [&](const Node::Hook& h) {
-                             return h.id == id && h.slot == e.slot;
-                           }) == 0)
+  if (!e.node->remove_hook(id, e.slot))
     fail<GradError>(
         "remove_hook: this tensor has no hook {}: it was removed before, belongs to another tensor, or to "
         "what this one was before a write in place",

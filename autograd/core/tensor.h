@@ -307,9 +307,9 @@ struct TensorImpl : Counted {
   Dtype dtype;
   bool made_under_no_grad = false;  // a view whose history was cut
   bool retains_grad = false;
-  bool in_model = false;  // a nn::Param holds it: an optimizer asks
-  uint32_t writes = 0;    // recorded in-place writes to this root
-  uint32_t epoch = 0;     // a view: the root's `writes` for which `edge` holds
+  bool in_model = false;            // a nn::Param holds it: an optimizer asks
+  uint32_t writes = 0;              // recorded in-place writes to this root
+  std::atomic<uint32_t> epoch = 0;  // a view: the root's `writes` for which `edge` holds
   Ref<Storage> storage;
   Layout layout;
   Edge edge;
@@ -373,7 +373,7 @@ inline std::byte* Tensor::raw() const {
 inline const Edge& Tensor::edge() const {
   const TensorImpl& x = defined_impl();
   // A view follows its base: a write since has made what `edge` says stale.
-  if (x.base && x.epoch != x.base->writes) [[unlikely]]
+  if (x.base && x.epoch.load(std::memory_order_acquire) != x.base->writes) [[unlikely]]
     return refresh_edge();
   return x.edge;
 }

@@ -1,3 +1,4 @@
+#include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/stack.h>
 #include <gradus/autograd/core/apply.h>
 #include <gradus/autograd/engine/backward.h>
@@ -6,7 +7,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 
 namespace gradus {
@@ -32,8 +32,7 @@ detail::Running::~Running() { running--; }
 bool detail::run_hooks(const Node& n, std::span<Tensor> g) {
   bool replaced = false;
   // A copy: a hook may add or remove hooks, itself included.
-  const std::vector<Node::Hook> hooks = n.extras()->hooks;
-  for (const Node::Hook& h : hooks) {
+  for (const std::vector<Node::Hook> hooks = n.hooks(); const Node::Hook& h : hooks) {
     Tensor& given = g[h.slot];
     if (!given.defined()) continue;
     const uint64_t before = versions({&given, 1});
@@ -68,12 +67,15 @@ class Pass final : public GradientSink {
  public:
   Pass(bool create_graph, bool free_saved)
       : id_(next_id()), create_graph_(create_graph), free_saved_(free_saved) {
+    innermost = this;
     spare.give(heap_, leaves_, arrivals_);
   }
   ~Pass() {
     // After an error, nodes are left as they were before the pass.
+    if (now_) release(*now_);
     for (Node* n : heap_) release(*n);
     for (Node* n : marked_) release(*n);
+    innermost = outer_;
     spare.take(heap_, leaves_, arrivals_);
   }
 
@@ -118,8 +120,12 @@ class Pass final : public GradientSink {
     std::vector<LeafGradient> leaves;
     std::vector<Arrival> arrivals;
 
-    void give(auto& h, auto& l, auto& a) noexcept { heap.swap(h), leaves.swap(l), arrivals.swap(a); }
+    ~Spare() { spare_ended = true; }
+    void give(auto& h, auto& l, auto& a) noexcept {
+      if (!spare_ended) heap.swap(h), leaves.swap(l), arrivals.swap(a);
+    }
     void take(auto& h, auto& l, auto& a) noexcept {
+      if (spare_ended) return;
       h.clear(), l.clear(), a.clear();
       if (h.capacity() <= kMost) heap.swap(h);
       if (l.capacity() <= kMost) leaves.swap(l);
@@ -128,6 +134,8 @@ class Pass final : public GradientSink {
     static constexpr size_t kMost = 4096;
   };
   static thread_local Spare spare;
+  static constinit thread_local bool spare_ended;  // the thread is ending: a static destructor runs a pass
+  static constinit thread_local Pass* innermost;
 
   static uint32_t next_id() noexcept {
     static std::atomic<uint32_t> last{0};
@@ -136,11 +144,16 @@ class Pass final : public GradientSink {
     while (id == 0);
     return id;
   }
+  /// Makes n this pass's. Throws where another holds it; but what one around this is running it may run, too.
+  void claim(const char* op, Node& n);
   static bool older(const Node* a, const Node* b) noexcept { return a->seq() < b->seq(); }
   void release(Node& n) noexcept {
     if (n.pass().load(std::memory_order_relaxed) != id_) return;
     for (uint32_t k = 0; k < n.num_outputs(); k++) n.pending(k) = nullptr;
-    n.pass().store(0, std::memory_order_relaxed);
+    uint32_t before = 0;
+    if (!lent_.empty())
+      if (const auto l = lent_.find(&n); l != lent_.end()) before = l->second;
+    n.pass().store(before, std::memory_order_release);
   }
   void push(Node* n) {
     heap_.push_back(n);
@@ -168,6 +181,9 @@ class Pass final : public GradientSink {
   const uint32_t id_;
   const bool create_graph_, free_saved_;
   bool restricted_ = false;
+  Pass* const outer_ = innermost;                   // in a hook or a rule of which this runs
+  Node* now_ = nullptr;                             // the node that runs
+  std::unordered_map<const Node*, uint32_t> lent_;  // by the passes around this, with their numbers
   std::vector<Node*> heap_, marked_;
   // Threads that run graphs of their own may share leaves: these gradients gather here, not in the node.
   std::vector<LeafGradient> leaves_;
@@ -177,6 +193,25 @@ class Pass final : public GradientSink {
 };
 
 thread_local Pass::Spare Pass::spare;
+constinit thread_local bool Pass::spare_ended = false;
+constinit thread_local Pass* Pass::innermost = nullptr;
+
+void Pass::claim(const char* op, Node& n) {
+  std::atomic<uint32_t>& pass = n.pass();
+  uint32_t before = pass.load(std::memory_order_relaxed);
+  if (before == id_) return;
+  if (before == 0) {
+    // Two threads may run passes over one graph; one has all of it, or is refused.
+    if (detail::single_threaded()) return pass.store(id_, std::memory_order_relaxed);
+    if (pass.compare_exchange_strong(before, id_, std::memory_order_acquire)) return;
+  }
+  for (const Pass* p = outer_; p; p = p->outer_)
+    if (p->now_ == &n && before == p->id_) {
+      lent_.emplace(&n, before);
+      return pass.store(id_, std::memory_order_relaxed);
+    }
+  fail<GradError>("{}: '{}' is part of another backward pass that has not ended", op, n.name());
+}
 
 bool is_dense_alone(const Tensor& g) {
   return g.ref().unique() && g.ref()->storage->alone() && g.is_contiguous() && !g.edge();
@@ -202,14 +237,10 @@ void Pass::give(const Edge& e, Tensor g) {
   }
   if (g.dtype() != n.dtype(e.slot)) g = g.to(n.dtype(e.slot));
   if (n.is_leaf()) return add(gradient_of(n), std::move(g));
-  // Plain loads and stores: between threads only leaves may be shared.
-  const uint32_t before = n.pass().load(std::memory_order_relaxed);
-  if (before != 0 && before != id_)
-    fail<GradError>("backward: '{}' is part of another backward pass that has not ended", n.name());
+  claim("backward", n);
   bool queued = false;
   for (uint32_t k = 0; k < n.num_outputs(); k++) queued |= static_cast<bool>(n.pending(k));
   if (!queued) push(&n);
-  n.pass().store(id_, std::memory_order_relaxed);
   add(n.pending(e.slot), std::move(g));
 }
 
@@ -249,13 +280,9 @@ void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> target
   // that is.
   const auto visit = [&](const Edge& e) {
     if (!e || e.node->is_leaf()) return;
-    std::atomic<uint32_t>& pass = e.node->pass();
-    const uint32_t before = pass.load(std::memory_order_relaxed);
-    if (before == id_) return;
-    if (before != 0)
-      fail<GradError>("grad: '{}' is part of another backward pass that has not ended", e.node->name());
-    marked_.push_back(e.node.get());
-    pass.store(id_, std::memory_order_relaxed);
+    if (e.node->pass().load(std::memory_order_relaxed) == id_) return;
+    marked_.push_back(e.node.get());  // before it is claimed: what fails is released
+    claim("grad", *e.node);
   };
   for (const Edge& e : roots) visit(e);
   for (size_t i = 0; i < marked_.size(); i++)
@@ -268,7 +295,7 @@ void Pass::restrict_to(std::span<const Edge> roots, std::span<const Edge> target
     if (leads)
       marked_[needed++] = n;
     else
-      n->pass().store(0, std::memory_order_relaxed);
+      release(*n);
   }
   marked_.resize(needed);
 }
@@ -283,7 +310,7 @@ bool Pass::capture_from(const Node& n, std::span<const Tensor> g) {
 void Pass::run_leaf(LeafGradient& l) {
   Node& n = *l.leaf;
   Tensor g[] = {Tensor(std::move(l.g))};
-  if (n.extras()) detail::run_hooks(n, g);
+  if (n.has_extras()) detail::run_hooks(n, g);
   if (!captures_.empty()) capture_from(n, g);
   const Leaf& leaf = static_cast<const Leaf&>(n);
   TensorImpl* owner = leaf.owner();
@@ -300,23 +327,25 @@ void Pass::run_node(Node& n) {
   std::vector<Tensor> many;
   if (n.num_outputs() > 1) many.resize(n.num_outputs());
   heap_.pop_back();  // not before what may throw: then the node would be left as it is
+  now_ = &n;
   const std::span<Tensor> g = many.empty() ? std::span<Tensor>(one) : std::span<Tensor>(many);
   for (uint32_t k = 0; k < n.num_outputs(); k++) g[k] = Tensor(std::exchange(n.pending(k), nullptr));
-  n.pass().store(0, std::memory_order_relaxed);
 
-  if (n.extras()) {
+  if (n.has_extras()) {
     detail::run_hooks(n, g);
     if (!restricted_)
-      for (const auto& r : n.extras()->retained)
+      for (const Node::Retained& r : n.retained())
         if (g[r.slot].defined()) arrivals_.push_back({Ref<Node>(&n), r.slot, r.owner, g[r.slot]});
   }
   // A target of grad() that leads to no other target needs nothing saved.
-  if (!captures_.empty() && capture_from(n, g) &&
-      std::none_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); }))
-    return;
-  Back back(n, g, create_graph_, !restricted_, *this);
-  detail::run_rule(n, back, g);
-  if (free_saved_) n.free_saved();
+  if (captures_.empty() || !capture_from(n, g) ||
+      std::any_of(n.edges().begin(), n.edges().end(), [&](const Edge& e) { return e && wanted(e); })) {
+    Back back(n, g, create_graph_, !restricted_, *this);
+    detail::run_rule(n, back, g);
+    if (free_saved_) n.free_saved();
+  }
+  now_ = nullptr;
+  release(n);
 }
 
 void Pass::run() {
@@ -329,15 +358,11 @@ void Pass::run() {
 }
 
 void Pass::commit() {
-  // Threads that run graphs of their own may share leaves.
-  static std::mutex lock;
-  std::lock_guard held(lock);
+  const std::lock_guard held(detail::locks.gradients);
   const GradMode mode(create_graph_);
   const auto alive = [](const Arrival& a) {
     const Node& n = *a.node;
-    return n.is_leaf() ? static_cast<const Leaf&>(n).owner() == a.owner
-                       : n.extras() && std::any_of(n.extras()->retained.begin(), n.extras()->retained.end(),
-                                                   [&](const auto& r) { return r.owner == a.owner; });
+    return n.is_leaf() ? static_cast<const Leaf&>(n).owner() == a.owner : n.retains(a.owner);
   };
   const auto adds_in_place = [&](const Tensor& grad) {
     return grad.defined() && !create_graph_ && !grad.edge();
@@ -346,24 +371,25 @@ void Pass::commit() {
   for (Arrival& a : arrivals_) {
     if (!alive(a)) continue;
     const Tensor& grad = a.owner->grad;
-    if (adds_in_place(grad)) continue;
-    if (grad.defined())
+    if (adds_in_place(grad)) {
+      if (detail::share_memory(a.g, grad)) a.g = a.g.clone();
+    } else if (grad.defined()) {
       a.g = grad + a.g;
-    else if (!is_its_own(a))
+    } else if (!is_its_own(a)) {
       a.g = a.g.clone();
+    }
   }
   for (Arrival& a : arrivals_) {
     if (!alive(a)) continue;
     Tensor& grad = a.owner->grad;
     const bool fresh = !adds_in_place(grad);
     if (fresh)
-      grad = std::move(a.g);
+      std::swap(grad, a.g);  // what was there ends when nothing is locked any more
     else
       grad.add_(a.g);
     if (a.node->is_leaf()) static_cast<Leaf&>(*a.node).count_arrival();
     if (is_recording()) detail::recorder->committed(*a.owner, fresh);
   }
-  arrivals_.clear();
 }
 
 /// The gradient to start from at the output y, checked.

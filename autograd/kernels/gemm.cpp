@@ -50,12 +50,17 @@ constexpr int64_t kGrain = 1 << 20;
 
 template <size_t kBytes>
 void* memory_of_thread() {
-  struct Free {
-    void operator()(void* p) const { std::free(p); }
+  static constinit thread_local void* memory = nullptr;
+  if (memory) return memory;
+  // A product in a static destructor comes later; what it takes then stays.
+  struct Closer {
+    ~Closer() { std::free(std::exchange(memory, nullptr)); }
   };
-  thread_local const std::unique_ptr<void, Free> memory(std::aligned_alloc(64, kBytes));
+  static thread_local const Closer closer;
+  static_cast<void>(closer);
+  memory = std::aligned_alloc(64, kBytes);
   if (!memory) throw std::bad_alloc();
-  return memory.get();
+  return memory;
 }
 void* scratch() { return memory_of_thread<kGemmScratch>(); }
 
