@@ -1,11 +1,29 @@
 #include <gradus/autograd/base/parallel.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/pointwise.h>
 #include <gradus/nn/dropout.h>
 
 #include <algorithm>
 
 namespace gradus::nn {
 namespace {
+
+/// y = x m, 0 where m is 0, of infinite x, too        dx = g m likewise
+struct Dropped {
+  static constexpr auto name = "dropout";
+  template <class T>
+  constexpr T value(T x, T m) const {
+    return where(m == 0, 0, x * m);
+  }
+  template <class T>
+  constexpr T vjp(In<0>, T, T m, T, T g) const {
+    return where(m == 0, 0, g * m);
+  }
+  template <class T>
+  constexpr T vjp(In<1>, T x, T m, T, T g) const {
+    return where(m == 0, 0, g * x);
+  }
+};
 
 /// 0 with probability p, else 1 / (1 - p). Element i depends on the generator's state and i alone.
 Tensor dropout_mask(const Shape& shape, Dtype dtype, double p) {
@@ -37,9 +55,10 @@ Dropout::Dropout(double p) : p_(p) {
 }
 
 Tensor Dropout::operator()(const Tensor& x) const {
+  gradus::detail::check_defined("Dropout", x);
   if (!training || p_ == 0) return x;
   if (!is_floating(x.dtype())) fail<DtypeError>("Dropout: the input must be floating, not {}", x.dtype());
-  return x * dropout_mask(x.shape(), x.dtype(), p_);
+  return pointwise(Dropped{}, x, dropout_mask(x.shape(), x.dtype(), p_));
 }
 
 }  // namespace gradus::nn

@@ -12,9 +12,14 @@ struct Fans {
   double in, out;
 };
 Fans fans_of(const char* op, const Tensor& w) {
+  gradus::detail::check_defined(op, w);
   if (w.dim() < 2) fail<ShapeError>("{}: a weight has at least two dims [out, in, …], not {}", op, w.shape());
   const double kernel = static_cast<double>(w.shape().numel()) / static_cast<double>(w.size(0) * w.size(1));
   return {static_cast<double>(w.size(1)) * kernel, static_cast<double>(w.size(0)) * kernel};
+}
+
+void check_gain(const char* op, double gain) {
+  if (!(gain >= 0 && std::isfinite(gain))) fail("{}: the gain must be finite and at least 0: {}", op, gain);
 }
 
 double fan_of(const char* op, const Tensor& w, std::string_view mode) {
@@ -50,6 +55,7 @@ Tensor fill(const char* op, const Tensor& w, double shift, double scale, double 
 }
 
 Tensor uniform(const char* op, const Tensor& w, double low, double high) {
+  gradus::detail::check_defined(op, w);
   // Rounding, here or to w's dtype, may reach `high`.
   const double below = w.dtype() == kFloat32
                            ? std::nextafter(static_cast<float>(high), static_cast<float>(low))
@@ -57,7 +63,14 @@ Tensor uniform(const char* op, const Tensor& w, double low, double high) {
   return fill(op, w, low, high - low, below, &Draws::uniform);
 }
 Tensor normal(const char* op, const Tensor& w, double mean, double std) {
+  gradus::detail::check_defined(op, w);
   return fill(op, w, mean, std, INFINITY, &Draws::normal);
+}
+
+Tensor constant(const char* op, const Tensor& w, double value) {
+  gradus::detail::check_defined(op, w);
+  const NoGrad no_grad;
+  return Tensor(w).fill_(value);
 }
 
 // A weight without elements may have no fans either: bounds are infinite then.
@@ -71,6 +84,7 @@ Tensor normal(const char* op, const Tensor& w, double std) {
 }  // namespace
 
 double calculate_gain(std::string_view nonlinearity, double param) {
+  if (!std::isfinite(param)) fail("calculate_gain: the slope must be finite: {}", param);
   for (const char* linear : {"linear", "sigmoid", "conv1d", "conv2d", "conv3d"})
     if (nonlinearity == linear) return 1;
   if (nonlinearity == "tanh") return 5.0 / 3;
@@ -81,12 +95,9 @@ double calculate_gain(std::string_view nonlinearity, double param) {
        nonlinearity);
 }
 
-Tensor constant_(const Tensor& w, double value) {
-  NoGrad no_grad;
-  return Tensor(w).fill_(value);
-}
-Tensor zeros_(const Tensor& w) { return constant_(w, 0); }
-Tensor ones_(const Tensor& w) { return constant_(w, 1); }
+Tensor constant_(const Tensor& w, double value) { return constant("constant_", w, value); }
+Tensor zeros_(const Tensor& w) { return constant("zeros_", w, 0); }
+Tensor ones_(const Tensor& w) { return constant("ones_", w, 1); }
 
 Tensor uniform_(const Tensor& w, double low, double high) {
   if (!(low <= high)) fail("uniform_: low must not be above high: {} and {}", low, high);
@@ -101,10 +112,12 @@ Tensor lecun_normal_(const Tensor& w) {
 }
 
 Tensor xavier_uniform_(const Tensor& w, double gain) {
+  check_gain("xavier_uniform_", gain);
   const Fans fans = fans_of("xavier_uniform_", w);
   return uniform("xavier_uniform_", w, gain * std::sqrt(6 / (fans.in + fans.out)));
 }
 Tensor xavier_normal_(const Tensor& w, double gain) {
+  check_gain("xavier_normal_", gain);
   const Fans fans = fans_of("xavier_normal_", w);
   return normal("xavier_normal_", w, gain * std::sqrt(2 / (fans.in + fans.out)));
 }

@@ -12,7 +12,8 @@
 namespace gradus::nn::init {
 
 /// The standard deviation by which a layer's nonlinearity asks to scale the one before it, PyTorch's values:
-/// linear, sigmoid: 1; tanh: 5/3; relu: √2; leaky_relu: √(2 / (1 + slope²)) with slope `param`; selu: 3/4.
+/// linear, sigmoid: 1; tanh: 5/3; relu: √2; leaky_relu: √(2 / (1 + slope²)) with slope `param`, which must be
+/// finite; selu: 3/4.
 double calculate_gain(std::string_view nonlinearity, double param = 0.01);
 
 /// All 0.
@@ -29,7 +30,7 @@ Tensor normal_(const Tensor& w, double mean = 0, double std = 1);
 /// Normal with standard deviation 1 / √fan_in (LeCun, Bottou, Orr and Müller 1998, "Efficient BackProp").
 Tensor lecun_normal_(const Tensor& w);
 /// Uniform in [-b, b) with b = gain √(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, "Understanding the
-/// difficulty of training deep feedforward neural networks").
+/// difficulty of training deep feedforward neural networks"); gain is finite and at least 0.
 Tensor xavier_uniform_(const Tensor& w, double gain = 1);
 /// Normal with standard deviation gain √(2 / (fan_in + fan_out)).
 Tensor xavier_normal_(const Tensor& w, double gain = 1);

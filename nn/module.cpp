@@ -119,6 +119,7 @@ std::string summary(const Parts& model) {
 }
 
 Tensors forgotten(const Tensor& loss, const Parts& model) {
+  gradus::detail::check_defined("forgotten", loss);
   if (!loss.requires_grad()) fail<GradError>("forgotten: the loss has no history: nothing was recorded");
   std::unordered_set<const Node*> seen;
   for (const Parts::Part& part : model.tensors)

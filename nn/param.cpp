@@ -11,7 +11,10 @@ bool detail::overwrite(Tensor& x, const Tensor& value) {
   return true;
 }
 
-Param::Param(const Tensor& x) { become(gradus::detail::clone_apart(x), true); }
+Param::Param(const Tensor& x) {
+  gradus::detail::check_defined("Param", x);
+  become(gradus::detail::clone_apart(x), true);
+}
 
 Param::Param(const Param& p) : Param() {
   if (!p.defined()) return;

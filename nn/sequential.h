@@ -2,9 +2,15 @@
 #include <gradus/nn/visitor.h>
 
 #include <memory>
+#include <typeinfo>
 #include <utility>
 
 namespace gradus::nn {
+
+namespace detail {
+/// Puts "Sequential: layer i (Linear): " before the text of an error, which stays of its class.
+void name_layer(Error& e, size_t i, const std::type_info& layer);
+}  // namespace detail
 
 /// Layers applied one after another: y = layer_n(… layer_1(x)). A layer is anything that maps a Tensor to a
 /// Tensor and can be copied: a module, a function, or a lambda that captures nothing.
@@ -12,7 +18,8 @@ namespace gradus::nn {
 ///   nn::Sequential model{nn::Linear(2, 4), nn::Tanh(), nn::Linear(4, 1), [](const Tensor& x) { return
 ///   exp(x); }};
 ///
-/// The layers are named "0", "1" …; a copy copies them.
+/// The layers are named "0", "1" …; a copy copies them. What a layer refuses is refused in its name:
+/// `Sequential: layer 2 (Linear): linear: x [4, 3] does not end in …`.
 class Sequential {
  public:
   Sequential() = default;
@@ -42,7 +49,8 @@ class Sequential {
   void push_back(L layer) {
     static_assert(std::is_invocable_r_v<Tensor, L&, const Tensor&>,
                   "nn::Sequential: a layer is called with one `const Tensor&` and returns a Tensor");
-    static_assert(HasVisit<L> || HasNoParts<L>,
+    detail::check_visit<L>();
+    static_assert(HasVisit<L> || HasNoParts<L> || detail::NamesVisit<L>,
                   "nn::Sequential: this layer holds data but shows no parts (a lambda that captures?), so "
                   "its parameters "
                   "would not be trained; write a struct with `void visit(nn::Visitor& v)`");
@@ -61,7 +69,14 @@ class Sequential {
   }
   Tensor operator()(const Tensor& x) const {
     Tensor y = x;
-    for (const auto& layer : layers_) y = layer->forward(y);
+    for (size_t i = 0; i < size(); i++) {
+      try {
+        y = layers_[i]->forward(y);
+      } catch (Error& e) {
+        layers_[i]->name_in(e, i);
+        throw;
+      }
+    }
     return y;
   }
   void visit(Visitor& v) {
@@ -73,6 +88,8 @@ class Sequential {
     virtual ~Layer() = default;
     virtual Tensor forward(const Tensor& x) = 0;
     virtual void visit(Visitor& v, const std::string& name) = 0;
+    /// Puts "Sequential: layer i (Linear): " before the text of an error.
+    virtual void name_in(Error& e, size_t i) const = 0;
     virtual std::unique_ptr<Layer> clone() const = 0;
     /// Takes over a layer of the same type; returns false for another.
     virtual bool assign(const Layer& other) = 0;
@@ -83,6 +100,7 @@ class Sequential {
     explicit Holder(L l) : layer(std::move(l)) {}
     Tensor forward(const Tensor& x) override { return layer(x); }
     void visit(Visitor& v, const std::string& name) override { v(name, layer); }
+    void name_in(Error& e, size_t i) const override { detail::name_layer(e, i, typeid(L)); }
     std::unique_ptr<Layer> clone() const override { return std::make_unique<Holder>(std::as_const(layer)); }
     bool assign(const Layer& other) override {
       const auto* same = dynamic_cast<const Holder*>(&other);

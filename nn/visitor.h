@@ -20,6 +20,34 @@ template <class T>
 concept HasNoParts = std::is_empty_v<T> ||
     (std::is_pointer_v<T>&& std::is_function_v<std::remove_pointer_t<T>>);
 
+namespace detail {
+struct HasMemberVisit {
+  int visit;
+};
+template <class T>
+struct WithMemberVisit : T, HasMemberVisit {};
+/// Whether anything in T is called visit, be it private: then the name is ambiguous here.
+template <class T>
+concept NamesVisit = std::is_class_v<T> && !std::is_final_v<T> && !requires {
+  &WithMemberVisit<T>::visit;
+};
+template <class T>
+void check_visit() {
+  static_assert(HasVisit<T> || !NamesVisit<T>,
+                "nn::Visitor: this type's visit() can't be called: it is public, not const, and takes one "
+                "`nn::Visitor&`");
+}
+
+/// Numbers and texts, and lists of numbers that are packed.
+template <class T>
+concept HoldsNoTensor = std::is_arithmetic_v<T> || std::is_enum_v<T> ||
+    std::is_convertible_v<T, std::string> || std::is_same_v<T, std::vector<bool>>;
+template <class T>
+concept IsMap = requires {
+  typename T::key_type;
+};
+}  // namespace detail
+
 /// What a module shows its parts to, in the one line that makes a struct a module:
 ///
 ///   void visit(nn::Visitor& v) { v("up", up); v("down", down); }
@@ -48,11 +76,17 @@ class Visitor {
 
   template <class T>
   void enter(T& part) {
-    static_assert(
-        !std::is_const_v<T>,
-        "nn::Visitor: this part is const; a module is visited to be changed, so neither the module nor its "
-        "visit() may be const");
-    if constexpr (std::is_same_v<T, Param>) {
+    if constexpr (!std::is_same_v<T, bool> && detail::HoldsNoTensor<std::remove_const_t<T>>) {
+      static_assert(
+          std::is_same_v<T, bool>,
+          "nn::Visitor: a number or text is no part: leave it out of visit(), or make it a nn::Buffer "
+          "if it is to be saved");
+    } else if constexpr (std::is_const_v<T>) {
+      static_assert(
+          !std::is_const_v<T>,
+          "nn::Visitor: this part is const; a module is visited to be changed, so neither the module "
+          "nor its visit() may be const");
+    } else if constexpr (std::is_same_v<T, Param>) {
       add(part, &part);
     } else if constexpr (std::is_same_v<T, Buffer>) {
       add(part, nullptr);
@@ -62,7 +96,13 @@ class Visitor {
       add_mode(part);
     } else if constexpr (HasVisit<T>) {
       part.visit(*this);
-    } else if constexpr (HasNoParts<T> || std::is_const_v<T>) {
+    } else if constexpr (detail::NamesVisit<T>) {
+      detail::check_visit<T>();
+    } else if constexpr (detail::IsMap<T>) {
+      static_assert(!detail::IsMap<T>,
+                    "nn::Visitor: a map or set has no numbered elements; name the parts of a map in visit(): "
+                    "`for (auto& [name, part] : map) v(name, part);`");
+    } else if constexpr (HasNoParts<T>) {
     } else if constexpr (requires { part.begin() != part.end(); }) {
       size_t i = 0;
       for (auto& element : part) (*this)(std::to_string(i++), element);

@@ -13,10 +13,15 @@ std::vector<const char*> kept_by(const AdamOptions& o) {
 
 struct AdamTraining final : detail::Training {
   AdamTraining(Tensors p, AdamOptions o) : Training("Adam", std::move(p), o.lr, kept_by(o)), options(o) {
-    for (const double beta : o.betas)
-      if (!(beta >= 0 && beta < 1)) fail("Adam: betas must lie in [0, 1): {} and {}", o.betas[0], o.betas[1]);
-    check_not_negative("eps", o.eps);
-    check_not_negative("weight_decay", o.weight_decay);
+    check_options(narrowest);
+  }
+
+  void check_options(Dtype dtype) const override {
+    check_not_negative("lr", lr, dtype);
+    check_share("betas[0]", options.betas[0], dtype);
+    check_share("betas[1]", options.betas[1], dtype);
+    check_eps(options.eps, std::sqrt(1 - options.betas[1]), dtype);  // times `root`, least in the first step
+    check_not_negative("weight_decay", options.weight_decay, dtype);
   }
 
   detail::ElementLoop update(const Tensor& x, const std::byte* g, const detail::State& state) override {

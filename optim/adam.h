@@ -23,7 +23,8 @@ struct AdamOptions {
 /// and beyond").
 class Adam final : public Optimizer {
  public:
-  /// Throws for options outside their domain, and as Optimizer does.
+  /// Throws for options outside their domain, also as numbers of the parameters' dtype, and as Optimizer
+  /// does.
   explicit Adam(Tensors parameters, AdamOptions options = {});
 };
 

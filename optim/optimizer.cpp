@@ -2,7 +2,10 @@
 #include <gradus/autograd/ops/create.h>
 #include <gradus/optim/training.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <unordered_map>
 
 namespace gradus::optim {
@@ -15,7 +18,6 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
       lr(lr_),
       arrivals(Leaf::arrivals()) {
   check_not_recording(name);
-  check_not_negative("lr", lr);
   if (parameters.empty()) fail("{}: there are no parameters", name);
   std::unordered_map<const TensorImpl*, size_t> seen;
   for (size_t i = 0; i < parameters.size(); i++) {
@@ -29,13 +31,32 @@ detail::Training::Training(const char* name_, Tensors parameters_, double lr_, s
     const auto [first, is_new] = seen.emplace(x.impl(), i);
     if (!is_new) fail("{}: parameters {} and {} are the same", name, first->second, i);
     from_model.push_back(x.impl()->in_model);
+    narrowest = std::min(narrowest, x.dtype());
   }
   moving.reserve(parameters.size());
   loops.reserve(parameters.size());
 }
 
-void detail::Training::check_not_negative(const char* option, double value) const {
-  if (!(value >= 0)) fail("{}: {} must be at least 0: {}", name, option, value);
+static double as_held(double value, Dtype dtype) {
+  return dispatch_floating(dtype, [&]<class T>(T) { return static_cast<double>(static_cast<T>(value)); });
+}
+
+void detail::Training::check_not_negative(const char* option, double value, Dtype dtype) const {
+  if (!(value >= 0 && std::isfinite(as_held(value, dtype))))
+    fail("{}: {} must be at least 0 and finite in {}: {}", name, option, dtype, value);
+}
+
+void detail::Training::check_share(const char* option, double value, Dtype dtype) const {
+  if (!(value >= 0 && value < 1 && as_held(value, dtype) < 1))
+    fail("{}: {} must lie in [0, 1), in {}, too: {}", name, option, dtype, value);
+}
+
+void detail::Training::check_eps(double eps, double least, Dtype dtype) const {
+  check_not_negative("eps", eps, dtype);
+  const double normal =
+      dispatch_floating(dtype, []<class T>(T) { return static_cast<double>(std::numeric_limits<T>::min()); });
+  if (eps > 0 && eps * least < normal)
+    fail("{}: eps counts as 0 in {}: {}; at least {} does not", name, dtype, eps, normal / least);
 }
 
 void detail::Training::check_still_trained() {
@@ -97,7 +118,7 @@ double Optimizer::lr() const noexcept { return training_->lr; }
 
 void Optimizer::set_lr(double lr) {
   check_not_recording("set_lr");
-  training_->check_not_negative("lr", lr);
+  training_->check_not_negative("lr", lr, training_->narrowest);
   training_->lr = lr;
 }
 
@@ -119,6 +140,10 @@ void Optimizer::step() {
     const Tensor* g = &x.impl()->grad;
     if (!g->defined()) continue;
     // nn::to() may have converted the parameter.
+    if (x.dtype() < training_->narrowest) {
+      training_->check_options(x.dtype());
+      training_->narrowest = x.dtype();
+    }
     for (Tensor& kept : training_->states[i].tensors)
       if (kept.defined() && kept.dtype() != x.dtype()) kept = kept.to(x.dtype());
     if (!g->is_contiguous()) g = &dense.emplace_back(g->contiguous());
@@ -154,6 +179,7 @@ void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>
     const auto found = given.find(name);
     if (found == given.end()) fail("{}: load_state_dict: '{}' is missing", t.name, name);
     const Tensor x = *found->second;
+    if (!x.defined()) fail("{}: load_state_dict: '{}' is undefined", t.name, name);
     if (!(x.shape() == shape) || x.dtype() != dtype)
       fail("{}: load_state_dict: '{}' is {} {}, it must be {} {}", t.name, name, x.dtype(), x.shape(), dtype,
            shape);
@@ -161,7 +187,7 @@ void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>
     return x.detach().clone();
   };
   const double lr = take("lr", {}, kFloat64).item();
-  t.check_not_negative("load_state_dict: lr", lr);
+  t.check_not_negative("load_state_dict: lr", lr, t.narrowest);
   std::vector<detail::State> states(t.states.size());
   for (size_t i = 0; i < states.size(); i++) {
     const std::string step = fmt::format("{}.step", i);

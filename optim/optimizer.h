@@ -28,7 +28,7 @@ class Optimizer {
   void zero_grad();
   /// The learning rate.
   double lr() const noexcept;
-  /// The learning rate from the next step on; at least 0.
+  /// The learning rate from the next step on; at least 0 and finite.
   void set_lr(double lr);
   /// The parameters, in the order given.
   const Tensors& parameters() const noexcept;

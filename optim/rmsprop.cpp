@@ -18,10 +18,15 @@ std::vector<const char*> kept_by(const RMSpropOptions& o) {
 struct RmspropTraining final : detail::Training {
   RmspropTraining(Tensors p, RMSpropOptions o)
       : Training("RMSprop", std::move(p), o.lr, kept_by(o)), options(o) {
-    if (!(o.alpha >= 0 && o.alpha <= 1)) fail("RMSprop: alpha must lie in [0, 1]: {}", o.alpha);
-    check_not_negative("eps", o.eps);
-    check_not_negative("weight_decay", o.weight_decay);
-    check_not_negative("momentum", o.momentum);
+    check_options(narrowest);
+  }
+
+  void check_options(Dtype dtype) const override {
+    check_not_negative("lr", lr, dtype);
+    check_share("alpha", options.alpha, dtype);
+    check_eps(options.eps, 1, dtype);
+    check_not_negative("weight_decay", options.weight_decay, dtype);
+    check_not_negative("momentum", options.momentum, dtype);
   }
 
   detail::ElementLoop update(const Tensor& x, const std::byte* g, const detail::State& state) override {

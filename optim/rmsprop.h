@@ -6,7 +6,7 @@ namespace gradus::optim {
 /// What RMSprop's formulas name.
 struct RMSpropOptions {
   double lr = 0.01;         // the learning rate
-  double alpha = 0.99;      // how much of v is kept
+  double alpha = 0.99;      // how much of v is kept, below 1
   double eps = 1e-8;        // keeps the quotient finite
   double weight_decay = 0;  // the L2 penalty's factor
   double momentum = 0;      // how much of the last step is kept
@@ -24,7 +24,8 @@ struct RMSpropOptions {
 /// "Generating sequences with recurrent neural networks"), which counts as at least a last digit of v.
 class RMSprop final : public Optimizer {
  public:
-  /// Throws for options outside their domain, and as Optimizer does.
+  /// Throws for options outside their domain, also as numbers of the parameters' dtype, and as Optimizer
+  /// does.
   explicit RMSprop(Tensors parameters, RMSpropOptions options = {});
 };
 

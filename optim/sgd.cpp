@@ -18,11 +18,18 @@ double given(double lr) {
 
 struct SgdTraining final : detail::Training {
   SgdTraining(Tensors p, SGDOptions o) : Training("SGD", std::move(p), given(o.lr), kept_by(o)), options(o) {
-    check_not_negative("momentum", o.momentum);
-    check_not_negative("weight_decay", o.weight_decay);
+    check_options(narrowest);
     if (o.nesterov && (o.momentum == 0 || o.dampening != 0))
       fail("SGD: nesterov takes a momentum and no dampening: momentum {}, dampening {}", o.momentum,
            o.dampening);
+  }
+
+  void check_options(Dtype dtype) const override {
+    check_not_negative("lr", lr, dtype);
+    check_not_negative("momentum", options.momentum, dtype);
+    check_not_negative("weight_decay", options.weight_decay, dtype);
+    if (!(options.dampening >= 0 && options.dampening <= 1))
+      fail("SGD: dampening must lie in [0, 1]: {}", options.dampening);
   }
 
   detail::ElementLoop update(const Tensor& x, const std::byte* g, const detail::State& state) override {

@@ -10,7 +10,7 @@ struct SGDOptions {
   double lr = std::numeric_limits<double>::quiet_NaN();  // the learning rate
 
   double momentum = 0;      // how much of the last step is kept
-  double dampening = 0;     // how much of the gradient is left out of m
+  double dampening = 0;     // how much of the gradient is left out of m, at most 1
   double weight_decay = 0;  // the L2 penalty's factor
   bool nesterov = false;    // look ahead: see the formula
 };
@@ -25,7 +25,8 @@ struct SGDOptions {
 /// importance of initialization and momentum in deep learning"; it takes a momentum and no dampening.
 class SGD final : public Optimizer {
  public:
-  /// Throws for options outside their domain, and as Optimizer does.
+  /// Throws for options outside their domain, also as numbers of the parameters' dtype, and as Optimizer
+  /// does.
   SGD(Tensors parameters, SGDOptions options);
 };
 

@@ -591,8 +591,8 @@ TEST(RemoveHook, RefusesWhatIsNotThere) {
   EXPECT_THROW((x * 2).remove_hook(id), GradError);
   EXPECT_EQ(error_of<GradError>([&] { x.detach().remove_hook(id); }),
             "remove_hook: this tensor does not require grad");
-  EXPECT_EQ(error_of([&] { Tensor().remove_hook(id); }),
-            "tensor: undefined: it was default-constructed or moved from");
+  EXPECT_NE(error_of([&] { Tensor().remove_hook(id); }).find("remove_hook: the tensor is undefined"),
+            std::string::npos);
   x.sum().backward();
   EXPECT_TRUE(equals(x.grad(), {2}));
   x.remove_hook(id);

@@ -98,8 +98,11 @@ TEST(AssignToATemporary, IsRefusedWhereTheWriteWouldBeLost) {
   refused([&] { exp(w) = y; });
   refused([&] { [&] { return exp(w)[0]; }() = 0; });
   refused([&] { x.t().reshape({6}) = 1; });
-  EXPECT_EQ(error_of([&] { ones({2}).grad() = ones({2}); }),
-            "tensor: undefined: it was default-constructed or moved from");
+  EXPECT_EQ(
+      error_of([&] { ones({2}).grad() = ones({2}); }),
+      "in place: the tensor is undefined: it was default-constructed or moved from, or is the gradient "
+      "that grad() did not find of a tensor that does not require grad: call requires_grad_() before it is "
+      "computed with");
 }
 
 TEST(AssignToATemporary, GoesForCompoundAssignmentsToo) {

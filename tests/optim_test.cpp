@@ -198,7 +198,7 @@ TEST(Optimizer, LearningRateCanBeChanged) {
   EXPECT_EQ(optimizer.lr(), 0.25);
   optimizer.step();
   EXPECT_EQ(x.item(), -0.75);
-  EXPECT_EQ(error_of([&] { optimizer.set_lr(-1); }), "SGD: lr must be at least 0: -1");
+  EXPECT_EQ(error_of([&] { optimizer.set_lr(-1); }), "SGD: lr must be at least 0 and finite in float64: -1");
   EXPECT_EQ(optimizer.lr(), 0.25);
 }
 
@@ -320,11 +320,12 @@ TEST(Optimizer, RefusesBadParameters) {
 TEST(Optimizer, RefusesBadOptions) {
   const Tensors x{ones({2}).requires_grad_()};
   const auto refused = [&](const Maker& make) { return error_of([&] { make(x); }); };
-  EXPECT_EQ(refused(sgd({.lr = -0.1})), "SGD: lr must be at least 0: -0.1");
-  EXPECT_EQ(refused(sgd({.lr = 0.1, .momentum = -1})), "SGD: momentum must be at least 0: -1");
+  EXPECT_EQ(refused(sgd({.lr = -0.1})), "SGD: lr must be at least 0 and finite in float32: -0.1");
+  EXPECT_EQ(refused(sgd({.lr = 0.1, .momentum = -1})),
+            "SGD: momentum must be at least 0 and finite in float32: -1");
   EXPECT_EQ(refused(sgd({.lr = 0.1, .nesterov = true})),
             "SGD: nesterov takes a momentum and no dampening: momentum 0, dampening 0");
-  EXPECT_EQ(refused(adam({.betas = {0.9, 1}})), "Adam: betas must lie in [0, 1): 0.9 and 1");
+  EXPECT_EQ(refused(adam({.betas = {0.9, 1}})), "Adam: betas[1] must lie in [0, 1), in float32, too: 1");
   const double nan = std::nan("");
   for (const Maker& make : {sgd({.lr = nan}), sgd({.lr = 1, .weight_decay = -1}),
                             sgd({.lr = 1, .momentum = 0.9, .dampening = 0.1, .nesterov = true}),
@@ -356,7 +357,8 @@ TEST(OptimizerState, IsCheckedBeforeAnythingChanges) {
   EXPECT_EQ(with(2, "0.momentum_buffer", zeros({2})), "Adam: load_state_dict: '0.exp_avg' is missing");
   EXPECT_EQ(with(0, "rate", zeros({})), "Adam: load_state_dict: 'lr' is missing");
   EXPECT_EQ(with(1, "0.step", tensor(0)), "Adam: load_state_dict: '0.step' must be at least 1: 0");
-  EXPECT_EQ(with(0, "lr", tensor(-1.0, kFloat64)), "Adam: load_state_dict: lr must be at least 0: -1");
+  EXPECT_EQ(with(0, "lr", tensor(-1.0, kFloat64)),
+            "Adam: load_state_dict: lr must be at least 0 and finite in float32: -1");
   auto longer = state;
   longer.emplace_back("1.step", tensor(1));
   EXPECT_EQ(error_of([&] { optimizer.load_state_dict(longer); }),

@@ -4,16 +4,16 @@
 
 namespace gradus {
 
-int64_t Shape::numel() const {
+int64_t Shape::numel(const char* op) const {
   // The product must fit even when some size is 0, so that strides never overflow.
   int64_t n = 1;
   bool zero = false;
   for (int64_t d : *this) {
-    if (d < 0) fail<ShapeError>("shape: negative size: {}", *this);
+    if (d < 0) fail<ShapeError>("{}: a size is negative: {}", op, *this);
     if (d == 0)
       zero = true;
     else if (__builtin_mul_overflow(n, d, &n))
-      fail<ShapeError>("shape: the number of elements does not fit into 63 bits: {}", *this);
+      fail<ShapeError>("{}: the number of elements does not fit into 63 bits: {}", op, *this);
   }
   return zero ? 0 : n;
 }

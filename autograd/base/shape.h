@@ -56,8 +56,9 @@ class Shape {
     std::copy(d_ + at + 1, d_ + rank_, d_ + at);
     rank_--;
   }
-  /// The product of the sizes. Throws where it does not fit into an int64 or a size is negative.
-  int64_t numel() const;
+  /// The product of the sizes. Throws, in the name of `op`, where it does not fit into an int64 or a size is
+  /// negative.
+  int64_t numel(const char* op = "shape") const;
   /// "[2, 3]"
   std::string str() const;
 

@@ -263,11 +263,13 @@ std::string dot_of(const Picture& picture, std::optional<size_t> moment) {
 }  // namespace
 
 std::string to_dot(const Tensor& y, const NamedTensors& names, const DotOptions& options) {
+  detail::check_defined("to_dot", y);
   return dot_of(Picture(y, names, options), {});
 }
 
 std::vector<BackwardFrame> backward_frames(const Tensor& y, const NamedTensors& names,
                                            const DotOptions& options) {
+  detail::check_defined("backward_frames", y);
   const Picture picture(y, names, options);
   if (!picture.has_gradients())
     fail<GradError>(

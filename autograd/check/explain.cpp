@@ -131,6 +131,7 @@ std::string Numbers::str() const {
 }
 
 Explanation explain(const Tensor& y, const NamedTensors& names, const Tensor& gradient) {
+  detail::check_defined("explain", y);
   if (!y.requires_grad())
     fail<GradError>(
         "explain: the output does not require grad: nothing that it was computed from does, or it was made "

@@ -7,12 +7,15 @@
 #include <gradus/autograd/ops/reduce.h>
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 namespace gradus {
 namespace {
 
 using detail::Subject;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 /// x as a leaf of its own with the same strides, so that a rule meets the layout that was given.
 Tensor leaf_like(const Tensor& x) {
@@ -79,10 +82,12 @@ std::vector<std::string> names_for(const char* op, const GradcheckOptions& optio
 
 void check_options(const char* op, const GradcheckOptions& o) {
   if (o.order < 1) fail("{}: the order must be at least 1, not {}", op, o.order);
-  if (!(o.eps > 0) || !(o.atol >= 0) || !(o.rtol >= 0) || o.max_elements < 1)
+  // An infinite tolerance would call every gradient right.
+  if (!(o.eps > 0 && o.eps < kInfinity) || !(o.atol >= 0 && o.atol < kInfinity) ||
+      !(o.rtol >= 0 && o.rtol < kInfinity) || o.max_elements < 1)
     fail(
         "{}: eps {}, atol {}, rtol {}, max_elements {}: eps and max_elements must be positive, atol and rtol "
-        "not negative",
+        "not negative, and none of them infinite",
         op, o.eps, o.atol, o.rtol, o.max_elements);
 }
 

@@ -4,9 +4,45 @@
 #include <gradus/autograd/core/convert.h>
 #include <gradus/autograd/kernels/copy.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <new>
 
 namespace gradus {
+namespace {
+
+/// Why the last grad() of this thread found no gradient: an undefined tensor that is used next may be what it
+/// gave.
+struct NoGradient {
+  enum { Unknown, OfResult, OfLeaf, NotRequired } why;
+  char op[40];  // whose result it was: its node may be gone
+};
+constinit thread_local NoGradient no_gradient{};
+
+void note_missing_gradient(const TensorImpl& x) noexcept {
+  no_gradient.why = !x.edge                                    ? NoGradient::NotRequired
+                    : x.edge.node->is_leaf() || x.retains_grad ? NoGradient::OfLeaf
+                                                               : NoGradient::OfResult;
+  if (x.edge) std::snprintf(no_gradient.op, sizeof no_gradient.op, "%s", x.edge.node->name());
+}
+
+std::string why_no_gradient() {
+  switch (no_gradient.why) {
+    case NoGradient::OfResult:
+      return fmt::format(
+          "the result of '{}', such as w = w - lr * g makes of a parameter: backward() leaves gradients in "
+          "leaves; write w -= lr * g under NoGrad, or w = w.detach().requires_grad_() afterwards",
+          no_gradient.op);
+    case NoGradient::OfLeaf:
+      return "a leaf that no backward() has reached, or none since its gradient was dropped";
+    case NoGradient::NotRequired:
+      return "a tensor that does not require grad: call requires_grad_() before it is computed with";
+    case NoGradient::Unknown: break;
+  }
+  return {};
+}
+
+}  // namespace
 
 void TensorImpl::forget_edge() noexcept {
   if (edge.node->is_leaf()) {
@@ -44,10 +80,10 @@ Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype) {
                                            TensorImpl(std::move(storage), dtype, layout)));
 }
 
-Tensor make_empty(const Shape& shape, Dtype dtype) {
+Tensor make_empty(const Shape& shape, Dtype dtype, const char* op) {
   int64_t bytes;
-  if (__builtin_mul_overflow(shape.numel(), item_size(dtype), &bytes))
-    fail<ShapeError>("shape: the size in bytes does not fit into 63 bits: {} of {}", shape, dtype);
+  if (__builtin_mul_overflow(shape.numel(op), item_size(dtype), &bytes))
+    fail<ShapeError>("{}: the size in bytes does not fit into 63 bits: {} of {}", op, shape, dtype);
   return make_row_major(shape, bytes, dtype);
 }
 
@@ -78,7 +114,7 @@ void detail::convert_in_place(Tensor& x, Dtype dtype) {
 }
 
 void Tensor::check_held_elsewhere() const {
-  const TensorImpl& x = defined_impl();
+  const TensorImpl& x = defined_impl("in place");
   const TensorImpl& root = x.base ? *x.base : x;
   // What was recorded is held by its graph, too, which shows nobody the write.
   const uint32_t own_handles = x.base && root.ref_count() == 1 ? 2 : 1;
@@ -90,16 +126,32 @@ void Tensor::check_held_elsewhere() const {
         x.layout.shape);
 }
 
-void Tensor::fail_undefined() { fail("tensor: undefined: it was default-constructed or moved from"); }
+void detail::fail_undefined(const char* op, const char* what) {
+  const std::string of = why_no_gradient();
+  no_gradient.why = NoGradient::Unknown;
+  fail("{}: {} is undefined: it was default-constructed or moved from{}{}", op, what,
+       of.empty() ? "" : ", or is the gradient that grad() did not find of ", of);
+}
+
+void detail::fail_undefined(const char* op, size_t i, size_t count) {
+  fail_undefined(op, count == 1 ? "the input" : fmt::format("input {}", i).c_str());
+}
+
+void detail::check_each_defined(const char* op, const char* what, std::span<const Tensor> x) {
+  for (size_t i = 0; i < x.size(); i++)
+    if (!x[i].defined()) fail_undefined(op, fmt::format("{} {}", what, i).c_str());
+}
 
 int64_t Tensor::size(int64_t dim) const {
+  defined_impl();
   if (shape().rank() == 0) fail<IndexError>("size: a 0-d tensor has no dim {}", dim);
   return shape()[normalize_dim("size", dim, shape().rank())];
 }
 
 Scalar Tensor::scalar_at(const Shape& index, bool single) const {
-  check_not_recording(single ? "item" : "at");
-  const Layout& l = layout();
+  const char* const op = single ? "item" : "at";
+  check_not_recording(op);
+  const Layout& l = defined_impl(op).layout;
   int64_t at = l.offset;
   if (single) {
     if (numel() != 1)
@@ -127,25 +179,29 @@ void Tensor::copy_to(void* values, Dtype to) const {
 
 const void* Tensor::data_as(Dtype wanted) const {
   check_not_recording("data");
+  defined_impl("data");
   if (dtype() != wanted) fail<DtypeError>("data: the tensor is {}, not {}", dtype(), wanted);
   return raw();
 }
 
 void* Tensor::mutable_data_as(Dtype wanted) {
   check_not_recording("mutable_data");
+  defined_impl("mutable_data");
   if (dtype() != wanted) fail<DtypeError>("mutable_data: the tensor is {}, not {}", dtype(), wanted);
   storage().bump();
   return raw();
 }
 
-bool Tensor::requires_grad() const { return static_cast<bool>(edge()); }
+bool Tensor::requires_grad() const { return defined_impl(), static_cast<bool>(edge()); }
 
 bool Tensor::is_leaf() const {
+  defined_impl();
   const Edge& e = edge();
   return !e || e.node->is_leaf();
 }
 
 Tensor& Tensor::requires_grad_(bool on) {
+  defined_impl();
   const Edge e = edge();
   if (e && !e.node->is_leaf()) {
     if (on) return *this;
@@ -169,7 +225,14 @@ Tensor& Tensor::requires_grad_(bool on) {
   return *this;
 }
 
-Tensor Tensor::grad() const { return defined_impl().grad; }
+Tensor Tensor::grad() const {
+  const TensorImpl& x = defined_impl();
+  if (x.grad.defined())
+    no_gradient.why = NoGradient::Unknown;
+  else
+    note_missing_gradient(x);
+  return x.grad;
+}
 
 void Tensor::set_grad(const Tensor& g) {
   const TensorImpl& x = defined_impl();
@@ -187,6 +250,7 @@ void Tensor::set_grad(const Tensor& g) {
 }
 
 Tensor& Tensor::retain_grad() {
+  defined_impl();
   const Edge e = edge();
   if (!e) fail<GradError>("retain_grad: this tensor does not require grad");
   if (e.node->is_leaf() || impl_->retains_grad) return *this;
@@ -202,6 +266,7 @@ Tensor Tensor::detach() const {
 
 int64_t Tensor::add_hook(Ref<HookFunction> f) const {
   static std::atomic<int64_t> next_id{1};
+  defined_impl("register_hook");
   const Edge e = edge();
   if (!e) fail<GradError>("register_hook: this tensor does not require grad");
   const int64_t id = next_id++;
@@ -210,6 +275,7 @@ int64_t Tensor::add_hook(Ref<HookFunction> f) const {
 }
 
 void Tensor::remove_hook(int64_t id) const {
+  defined_impl();
   const Edge e = edge();
   if (!e) fail<GradError>("remove_hook: this tensor does not require grad");
   if (!e.node->remove_hook(id, e.slot))
@@ -220,6 +286,7 @@ void Tensor::remove_hook(int64_t id) const {
 }
 
 std::string Tensor::op_name() const {
+  defined_impl();
   const Edge& e = edge();
   return e && !e.node->is_leaf() ? e.node->name() : "";
 }

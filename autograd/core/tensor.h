@@ -7,8 +7,10 @@
 #include <gradus/autograd/core/modes.h>
 
 #include <concepts>
+#include <initializer_list>
 #include <iosfwd>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -92,6 +94,7 @@ class Tensor {
   template <class T = double>
   requires(!std::same_as<T, bool>) std::vector<T> to_vector()
   const {
+    defined_impl("to_vector");
     std::vector<T> v = make_vector<T>("to_vector", numel());
     copy_to(v.data(), dtype_of<T>);
     return v;
@@ -165,7 +168,8 @@ class Tensor {
   Tensor& div_(Scalar other);
   /// Overwrites the elements with other's, which broadcasts and is converted (recorded).
   Tensor& copy_(const Tensor& other);
-  /// Overwrites every element with `value`, converted as to() does.
+  /// Overwrites every element with `value`, which an integer dtype takes without its fraction; DtypeError for
+  /// NaN and what lies outside its range.
   Tensor& fill_(Scalar value);
   /// fill_(0)
   Tensor& zero_();
@@ -241,8 +245,8 @@ class Tensor {
   std::byte* raw() const;
 
  private:
-  const TensorImpl& defined_impl() const;
-  [[noreturn]] static void fail_undefined();
+  /// Throws in the name of the member that asks.
+  const TensorImpl& defined_impl(const char* op = __builtin_FUNCTION()) const;
   const Edge& refresh_edge() const;
   void check_held_elsewhere() const;
   Scalar scalar_at(const Shape& index, bool single) const;
@@ -319,8 +323,9 @@ struct TensorImpl : Counted {
 
 /// A new tensor over a storage.
 Tensor make_tensor(Ref<Storage> storage, const Layout& layout, Dtype dtype);
-/// Uninitialised, row-major. Throws where the shape is none or there is no memory for it.
-Tensor make_empty(const Shape& shape, Dtype dtype);
+/// Uninitialised, row-major. Throws, in the name of `op`, where the shape is none or there is no memory for
+/// it.
+Tensor make_empty(const Shape& shape, Dtype dtype, const char* op = "shape");
 /// The same of a shape that is known to be right and to take `bytes`.
 inline Tensor make_row_major(const Shape& shape, int64_t bytes, Dtype dtype) {
   // The handle comes first in the block, filled up so that the elements begin at a multiple of 64.
@@ -357,10 +362,33 @@ int64_t Tensor::register_hook(F hook) const {
   return add_hook(Ref<HookFunction>(new Hook(std::move(hook))));
 }
 
+namespace detail {
+/// Throws `op: what is undefined`, and why it may be: default-constructed, or a gradient that grad() did not
+/// find.
+[[noreturn, gnu::cold]] void fail_undefined(const char* op, const char* what);
+/// The same of input i of so many.
+[[noreturn, gnu::cold]] void fail_undefined(const char* op, size_t i, size_t count);
+
+inline bool is_undefined(const Tensor& x) noexcept { return !x.defined(); }
+inline bool is_undefined(const Scalar&) noexcept { return false; }
+/// Throws where an operand of `op` is undefined, and says which. An op calls it before it looks at them; what
+/// follows needs no check then.
+template <class... X>
+[[gnu::always_inline]] inline void check_defined(const char* op, const X&... x) {
+  if ((is_undefined(x) || ...)) [[unlikely]] {
+    size_t i = 0;
+    static_cast<void>(((is_undefined(x) || (i++, false)) || ...));
+    fail_undefined(op, i, sizeof...(X));
+  }
+}
+/// The same of a list; `what` is what its members are called.
+void check_each_defined(const char* op, const char* what, std::span<const Tensor> x);
+}  // namespace detail
+
 // ---- inline: the handle
-[[gnu::always_inline]] inline const TensorImpl& Tensor::defined_impl() const {
+[[gnu::always_inline]] inline const TensorImpl& Tensor::defined_impl(const char* op) const {
   if (!impl_) [[unlikely]]
-    fail_undefined();
+    detail::fail_undefined(op, "the tensor");
   return *impl_;
 }
 [[gnu::always_inline]] inline const Layout& Tensor::layout() const { return defined_impl().layout; }
@@ -370,17 +398,17 @@ inline std::byte* Tensor::raw() const {
   const TensorImpl& x = defined_impl();
   return x.storage->data() + x.layout.offset * item_size(x.dtype);
 }
-inline const Edge& Tensor::edge() const {
+[[gnu::always_inline]] inline const Edge& Tensor::edge() const {
   const TensorImpl& x = defined_impl();
   // A view follows its base: a write since has made what `edge` says stale.
   if (x.base && x.epoch.load(std::memory_order_acquire) != x.base->writes) [[unlikely]]
     return refresh_edge();
   return x.edge;
 }
-[[gnu::always_inline]] inline const Shape& Tensor::shape() const { return layout().shape; }
-inline int64_t Tensor::dim() const { return layout().rank(); }
-inline int64_t Tensor::numel() const { return layout().numel(); }
-inline bool Tensor::is_contiguous() const { return layout().contiguous(); }
+[[gnu::always_inline]] inline const Shape& Tensor::shape() const { return defined_impl().layout.shape; }
+inline int64_t Tensor::dim() const { return defined_impl().layout.rank(); }
+inline int64_t Tensor::numel() const { return defined_impl().layout.numel(); }
+inline bool Tensor::is_contiguous() const { return defined_impl().layout.contiguous(); }
 
 }  // namespace gradus
 

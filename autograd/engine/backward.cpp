@@ -412,10 +412,11 @@ Tensor seed(const char* op, const Tensor& y, const Tensor& given) {
   return given;
 }
 
-void check_counts(const char* op, size_t outputs, size_t gradients) {
-  if (outputs == 0) fail<GradError>("{}: there is no output to start from", op);
-  if (gradients != 0 && gradients != outputs)
-    fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs);
+void check_outputs(const char* op, std::span<const Tensor> outputs, size_t gradients) {
+  if (outputs.empty()) fail<GradError>("{}: there is no output to start from", op);
+  if (gradients != 0 && gradients != outputs.size())
+    fail<GradError>("{}: {} gradients for {} outputs", op, gradients, outputs.size());
+  detail::check_each_defined(op, "output", outputs);
 }
 
 [[gnu::noinline]] void start(Pass& pass, std::span<const Tensor> outputs, std::span<const Tensor> gradients,
@@ -427,7 +428,7 @@ void check_counts(const char* op, size_t outputs, size_t gradients) {
 
 void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradients, bool retain_graph,
                   bool create_graph) {
-  check_counts("backward", outputs.size(), gradients.size());
+  check_outputs("backward", outputs, gradients.size());
   const auto pass = std::make_unique<Pass>(create_graph, !retain_graph && !create_graph);
   start(*pass, outputs, gradients, create_graph);
   pass->run();
@@ -442,11 +443,12 @@ void backward(const Tensors& outputs, const Tensors& gradients, bool retain_grap
 
 Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs,
              GradOptions options) {
-  check_counts("grad", outputs.size(), grad_outputs.size());
+  check_outputs("grad", outputs, grad_outputs.size());
   Tensors g;
   for (size_t i = 0; i < outputs.size(); i++)
     g.push_back(seed("grad", outputs[i], grad_outputs.empty() ? Tensor() : grad_outputs[i]));
   if (inputs.empty()) fail<GradError>("grad: there is no input to differentiate with respect to");
+  detail::check_each_defined("grad", "input", inputs);
   std::vector<Edge> roots, targets;
   for (const Tensor& y : outputs) roots.push_back(y.edge());
   for (size_t i = 0; i < inputs.size(); i++) {
@@ -475,6 +477,7 @@ Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_
 }
 
 void Tensor::backward(const Tensor& gradient, bool retain_graph, bool create_graph) const {
+  defined_impl();
   // A hook may drop the caller's handle.
   const Tensor y = *this;
   run_backward({&y, 1}, {&gradient, 1}, retain_graph, create_graph);

@@ -1,22 +1,23 @@
 #include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/ops/create.h>
-#include <gradus/autograd/ops/elementwise.h>
+#include <gradus/autograd/ops/pointwise.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradus {
 namespace {
 
-Tensor filled(const Shape& shape, Scalar value, Dtype dtype) {
-  Tensor x = make_empty(shape, dtype);
+Tensor filled(const char* op, const Shape& shape, Scalar value, Dtype dtype) {
+  Tensor x = make_empty(shape, dtype, op);
   launch({&x.storage()}, kernels::fill, dtype, x.storage().data(), x.layout(), value);
   return x;
 }
 
 /// f(i) for each element, in row-major order.
 template <class F>
-Tensor generated(const Shape& shape, Dtype dtype, F f) {
-  Tensor x = make_empty(shape, dtype);
+Tensor generated(const char* op, const Shape& shape, Dtype dtype, F f) {
+  Tensor x = make_empty(shape, dtype, op);
   launch({&x.storage()}, [dtype, f, first = x.raw(), n = x.numel()] {
     dispatch(dtype, [&](auto zero) {
       using T = decltype(zero);
@@ -27,6 +28,14 @@ Tensor generated(const Shape& shape, Dtype dtype, F f) {
   return x;
 }
 
+/// The first and the last of n elements are numbers of the dtype, and so those between them.
+template <class F>
+void check_ends(const char* op, int64_t n, Dtype dtype, F element) {
+  if (n == 0) return;
+  detail::check_holds(op, dtype, element(0));
+  detail::check_holds(op, dtype, element(n - 1));
+}
+
 Tensor integer_range(int64_t start, int64_t end, int64_t step, Dtype dtype) {
   if (step == 0) fail("arange: the step is 0: {} … {}", start, end);
   // Differences of int64s fit into uint64 only; in it, everything is right modulo 2^64.
@@ -35,8 +44,9 @@ Tensor integer_range(int64_t start, int64_t end, int64_t step, Dtype dtype) {
   const bool none = step > 0 ? start >= end : start <= end;
   const uint64_t n = none ? 0 : step > 0 ? (last - first - 1) / by + 1 : (first - last - 1) / -by + 1;
   if (n > INT64_MAX) fail<ShapeError>("arange: {} elements are too many", n);
-  return generated({static_cast<int64_t>(n)}, dtype,
-                   [=](int64_t i) { return static_cast<int64_t>(first + static_cast<uint64_t>(i) * by); });
+  const auto element = [=](int64_t i) { return static_cast<int64_t>(first + static_cast<uint64_t>(i) * by); };
+  check_ends("arange", static_cast<int64_t>(n), dtype, element);
+  return generated("arange", {static_cast<int64_t>(n)}, dtype, element);
 }
 
 Tensor floating_range(double start, double end, double step, Dtype dtype) {
@@ -58,12 +68,13 @@ Tensor floating_range(double start, double end, double step, Dtype dtype) {
     else
       bound = middle;
   }
-  return generated({n}, dtype, element);
+  check_ends("arange", n, dtype, element);
+  return generated("arange", {n}, dtype, element);
 }
 
 Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*draw)(double*, int64_t)) {
   if (!is_floating(dtype)) fail<DtypeError>("{}: random numbers are floating, not {}", op, dtype);
-  Tensor x = make_empty(shape, kFloat64);
+  Tensor x = make_empty(shape, kFloat64, op);
   launch({&x.storage()}, [draw, p = reinterpret_cast<double*>(x.raw()), n = x.numel()] {
     (default_generator().*draw)(p, n);
   });
@@ -73,12 +84,21 @@ Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*
 
 }  // namespace
 
-Tensor empty(const Shape& shape, Dtype dtype) { return make_empty(shape, dtype); }
-Tensor zeros(const Shape& shape, Dtype dtype) { return filled(shape, 0, dtype); }
-Tensor ones(const Shape& shape, Dtype dtype) { return filled(shape, 1, dtype); }
-Tensor full(const Shape& shape, Scalar value, Dtype dtype) { return filled(shape, value, dtype); }
-Tensor zeros_like(const Tensor& x) { return filled(x.shape(), 0, x.dtype()); }
-Tensor ones_like(const Tensor& x) { return filled(x.shape(), 1, x.dtype()); }
+Tensor empty(const Shape& shape, Dtype dtype) { return make_empty(shape, dtype, "empty"); }
+Tensor zeros(const Shape& shape, Dtype dtype) { return filled("zeros", shape, 0, dtype); }
+Tensor ones(const Shape& shape, Dtype dtype) { return filled("ones", shape, 1, dtype); }
+Tensor full(const Shape& shape, Scalar value, Dtype dtype) {
+  detail::check_holds("full", dtype, value);
+  return filled("full", shape, value, dtype);
+}
+Tensor zeros_like(const Tensor& x) {
+  detail::check_defined("zeros_like", x);
+  return filled("zeros_like", x.shape(), 0, x.dtype());
+}
+Tensor ones_like(const Tensor& x) {
+  detail::check_defined("ones_like", x);
+  return filled("ones_like", x.shape(), 1, x.dtype());
+}
 
 Tensor arange(Scalar start, Scalar end, Scalar step, std::optional<Dtype> dtype) {
   const bool integers = start.dtype() == kInt64 && end.dtype() == kInt64 && step.dtype() == kInt64;
@@ -92,14 +112,16 @@ Tensor arange(Scalar end) { return arange(end.dtype() == kInt64 ? Scalar(0) : Sc
 Tensor linspace(double start, double end, int64_t steps, Dtype dtype) {
   if (steps < 0) fail<ShapeError>("linspace: the number of steps is negative: {}", steps);
   if (!std::isfinite(end - start)) fail("linspace: end - start is not finite: {} … {}", start, end);
-  return generated({steps}, dtype, [=](int64_t i) {
+  const auto element = [=](int64_t i) {
     const double t = steps > 1 ? static_cast<double>(i) / static_cast<double>(steps - 1) : 0;
     return i == steps - 1 && steps > 1 ? end : start + t * (end - start);
-  });
+  };
+  check_ends("linspace", steps, dtype, element);
+  return generated("linspace", {steps}, dtype, element);
 }
 
 Tensor eye(int64_t n, Dtype dtype) {
-  return generated({n, n}, dtype, [=](int64_t i) { return i / n == i % n; });
+  return generated("eye", {n, n}, dtype, [=](int64_t i) { return i / n == i % n; });
 }
 
 Tensor rand(const Shape& shape, Dtype dtype) {
@@ -110,12 +132,17 @@ Tensor rand(const Shape& shape, Dtype dtype) {
 Tensor randn(const Shape& shape, Dtype dtype) { return drawn("randn", shape, dtype, &Generator::normal); }
 
 Tensor tensor(Scalar value, std::optional<Dtype> dtype) {
-  return filled({}, value, dtype.value_or(value.dtype()));
+  const Dtype d = dtype.value_or(value.dtype());
+  detail::check_holds("tensor", d, value);
+  return filled("tensor", {}, value, d);
 }
 
 Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape,
                            std::optional<Dtype> dtype) {
-  if (shape.numel() != n) fail<ShapeError>("tensor: {} values do not fill {}", n, shape);
+  if (std::any_of(shape.begin(), shape.end(), [](int64_t size) { return size < 0; }))
+    fail<ShapeError>("tensor: a size is negative: {} for {} values; reshape() infers one that is -1", shape,
+                     n);
+  if (shape.numel("tensor") != n) fail<ShapeError>("tensor: {} values do not fill {}", n, shape);
   check_not_recording("tensor");
   Tensor x = make_empty(shape, dtype.value_or(is_floating(from) ? kFloat32 : from));
   kernels::copy(x.dtype(), x.storage().data(), x.layout(), from, values, Layout(shape));

@@ -10,14 +10,15 @@ Tensor empty(const Shape& shape, Dtype dtype = kFloat32);
 Tensor zeros(const Shape& shape, Dtype dtype = kFloat32);
 /// All 1.
 Tensor ones(const Shape& shape, Dtype dtype = kFloat32);
-/// All `value`, converted as Tensor::to does.
+/// All `value`. An integer dtype takes it without its fraction; DtypeError for NaN and what lies outside its
+/// range.
 Tensor full(const Shape& shape, Scalar value, Dtype dtype = kFloat32);
 /// All 0, of x's shape and dtype.
 Tensor zeros_like(const Tensor& x);
 /// All 1, of x's shape and dtype.
 Tensor ones_like(const Tensor& x);
 /// start, start + step … before end, which no element reaches in float32 or float64. int64 if all three are
-/// integers, which are counted exactly, else float32, unless a dtype is given.
+/// integers, which are counted exactly, else float32, unless a dtype is given, which must hold them.
 Tensor arange(Scalar start, Scalar end, Scalar step = 1, std::optional<Dtype> dtype = {});
 Tensor arange(Scalar end);
 /// `steps` numbers from start to end, both included; an Error where end - start is not finite.
@@ -47,7 +48,7 @@ std::vector<element_t<T>> elements(It first, int64_t n) {
 }
 }  // namespace detail
 
-/// A number as a 0-d tensor: float32, int64 or bool, unless a dtype is given.
+/// A number as a 0-d tensor: float32, int64 or bool, unless a dtype is given: then as full().
 Tensor tensor(Scalar value, std::optional<Dtype> dtype = {});
 /// A 1-d tensor of the values: float32 for floating C++ types (float64 must be asked for), int64 for
 /// integers, which are at most 2^63 - 1.

@@ -34,6 +34,8 @@ Tensor tanh(const Tensor& x) { return pointwise(Tanh{}, x); }
 Tensor sigmoid(const Tensor& x) { return pointwise(Sigmoid{}, x); }
 Tensor logsigmoid(const Tensor& x) { return pointwise(LogSigmoid{}, x); }
 Tensor softplus(const Tensor& x, double beta, double threshold) {
+  detail::check_defined("softplus", x);
+  if (std::isnan(threshold)) fail("softplus: the threshold is not a number: {}", threshold);
   const double held = x.dtype() == kFloat64 ? beta : static_cast<double>(static_cast<float>(beta));
   if (!std::isfinite(held) || held == 0)
     fail("softplus: beta must be finite and not 0, as a number of x's dtype, too: {} for {}", beta,
@@ -44,18 +46,22 @@ Tensor relu(const Tensor& x) { return pointwise(Relu{}, x); }
 Tensor sign(const Tensor& x) { return pointwise(Sign{}, x); }
 Tensor floor(const Tensor& x) { return pointwise(Floor{}, x); }
 Tensor clamp(const Tensor& x, std::optional<double> min, std::optional<double> max) {
+  detail::check_defined("clamp", x);
   Clamp op;
   if (min) op.min = *min;
   if (max) op.max = *max;
   if (!is_floating(x.dtype()))
     dispatch(x.dtype(), [&]<class T>(T) {
       using Limits = std::numeric_limits<T>;
+      if (std::isnan(op.min) || std::isnan(op.max))
+        fail("clamp: a bound of integers is not a number: {} and {}", op.min, op.max);
       if (!(op.min < std::ldexp(1, Limits::digits) && op.max >= static_cast<double>(Limits::min())))
         fail("clamp: no {} lies within the bounds: {} and {}", x.dtype(), op.min, op.max);
     });
   return pointwise(op, x);
 }
 Tensor pow(const Tensor& x, Scalar exponent) {
+  detail::check_defined("pow", x);
   // The square is what most powers are, and far cheaper.
   if (exponent.to<double>() == 2 && is_floating(x.dtype())) return square(x);
   return pointwise(PowScalar{exponent.to<double>()}, x);
@@ -64,17 +70,19 @@ Tensor pow(const Tensor& x, Scalar exponent) {
 Tensor pow(const Tensor& x, const Tensor& exponent) { return pointwise(Pow{}, x, exponent); }
 Tensor maximum(const Tensor& a, const Tensor& b) { return pointwise(Maximum{}, a, b); }
 Tensor maximum(const Tensor& a, Scalar b) {
+  detail::check_defined("maximum", a, b);
   if (is_uint8(a, b)) b = std::max<int64_t>(b.to<int64_t>(), 0);
   return pointwise(Maximum{}, a, b);
 }
 Tensor minimum(const Tensor& a, const Tensor& b) { return pointwise(Minimum{}, a, b); }
 Tensor minimum(const Tensor& a, Scalar b) {
+  detail::check_defined("minimum", a, b);
   if (is_uint8(a, b)) b = std::min<int64_t>(b.to<int64_t>(), 255);
   return pointwise(Minimum{}, a, b);
 }
 
 Tensor Tensor::operator-() const {
-  if (dtype() == kBool) fail<DtypeError>("neg: not defined for bool");
+  if (defined_impl("neg").dtype == kBool) fail<DtypeError>("neg: not defined for bool");
   return pointwise(Neg{}, *this);
 }
 
@@ -100,13 +108,16 @@ GRADUS_INPLACE(div_, Div)
 // NOLINTEND(bugprone-macro-parentheses)
 
 Tensor& Tensor::copy_(const Tensor& other) {
+  detail::check_defined("copy_", *this, other);
   // Unlike arithmetic, a copy converts to any dtype.
   return pointwise_inplace(Copy{}, *this, other.to(dtype()));
 }
 Tensor& Tensor::fill_(Scalar value) {
-  return pointwise_inplace(Copy{}, *this, detail::constant(value, dtype()));
+  const Dtype dtype = defined_impl().dtype;
+  detail::check_holds("fill_", dtype, value);
+  return pointwise_inplace(Copy{}, *this, detail::constant(value, dtype));
 }
-Tensor& Tensor::zero_() { return fill_(0); }
+Tensor& Tensor::zero_() { return defined_impl(), fill_(0); }
 Tensor& relu_(Tensor& x) { return pointwise_inplace(Relu{}, x); }
 
 // ---- comparisons and where: a bool among their operands or results makes them no formulas
@@ -140,6 +151,7 @@ Tensor compare(kernels::Compare op, const Tensor& a, const Tensor& b) {
   return compare_as_they_are(op, *detail::operand(a, dtype, made[0]), *detail::operand(b, dtype, made[1]));
 }
 Tensor compare(kernels::Compare op, const Tensor& a, Scalar b) {
+  detail::check_defined(kCompareNames[static_cast<int>(op)], a, b);
   const auto [same, number] = kernels::comparable(op, b, a.dtype());
   return compare_as_they_are(same, a, detail::constant(number, a.dtype()));
 }
@@ -164,6 +176,7 @@ struct Where {
 
 template <class A, class B>
 Tensor where_of(const Tensor& condition, const A& a, const B& b) {
+  detail::check_defined("where", condition, a, b);
   if (condition.dtype() != kBool)
     fail<DtypeError>("where: the condition must be bool, not {}", condition.dtype());
   const Dtype dtype = detail::dtype_for("where", detail::Integers::Exact, a, b);

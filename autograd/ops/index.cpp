@@ -58,6 +58,7 @@ void check_range(const char* op, const int64_t* index, const Layout& layout, con
 }
 
 int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& index) {
+  detail::check_defined(op, x, index);
   const int i = normalize_dim(op, dim, x.shape().rank());
   if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
   if (index.dim() != x.dim())
@@ -80,6 +81,7 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  detail::check_defined("scatter_add", x, index, src);
   const int i = checked_dim("scatter_add", x, dim, index);
   if (src.dtype() != x.dtype()) fail<DtypeError>("scatter_add: x is {}, src is {}", x.dtype(), src.dtype());
   if (src.dim() != index.dim())

@@ -40,6 +40,7 @@ struct Cat {
 
 Tensor cat(const Tensors& x, int64_t dim) {
   if (x.empty()) fail("cat: there is nothing to join");
+  detail::check_each_defined("cat", "input", x);
   Dtype d = x[0].dtype();
   for (const Tensor& t : x) d = promote(d, t.dtype());
   if (x[0].dim() == 0) fail<ShapeError>("cat: 0-d tensors have no dim to join along; use stack");
@@ -63,9 +64,12 @@ Tensor cat(const Tensors& x, int64_t dim) {
 
 Tensor stack(const Tensors& x, int64_t dim) {
   if (x.empty()) fail("stack: there is nothing to join");
+  detail::check_each_defined("stack", "input", x);
   Tensors rows;
   rows.reserve(x.size());
   const int i = normalize_dim("stack", dim, x[0].shape().rank() + 1);
+  if (x[0].shape().rank() == kMaxRank)
+    fail<ShapeError>("stack: {} has {} dims, as many as there can be", x[0].shape(), kMaxRank);
   for (size_t k = 0; k < x.size(); k++) {
     if (!(x[k].shape() == x[0].shape()))
       fail<ShapeError>("stack: shapes differ: {} and, as number {}, {}", x[0].shape(), k, x[k].shape());

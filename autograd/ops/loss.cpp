@@ -72,6 +72,7 @@ Tensor weighted(const Tensor& weight, const Tensor& x) {
 
 /// The losses of elements take a target of x's shape: [n, 1] and [n] would give n² losses.
 void check_target(const char* op, const Tensor& x, const Tensor& target) {
+  detail::check_defined(op, x, target);
   if (!(x.shape() == target.shape()))
     fail<ShapeError>("{}: x and target must have one shape: {} and {}", op, x.shape(), target.shape());
 }
@@ -106,6 +107,7 @@ struct Classes {
   bool single;
 };
 Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
+  detail::check_defined(op, x, target);
   if (x.dim() == 0) fail<ShapeError>("{}: x must have a dim of classes: {}", op, x.shape());
   const bool single = x.dim() == 1;
   const Tensor rows = single ? x.unsqueeze(0) : x,
@@ -125,12 +127,15 @@ void check_each_class(const char* op, const int64_t* target, const Layout& layou
     fail<IndexError>("{}: target {} is not one of {} classes", op, target[element_offset(layout, bad)],
                      classes);
 }
-void check_classes(const char* op, int64_t classes, const Tensor& target, const Tensor& weight,
-                   int64_t ignore_index) {
-  if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
+void check_class_weight(const char* op, int64_t classes, const Tensor& weight) {
   if (weight.defined() && !(weight.shape() == Shape{classes}))
     fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
                      weight.shape());
+}
+void check_classes(const char* op, int64_t classes, const Tensor& target, const Tensor& weight,
+                   int64_t ignore_index) {
+  if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
+  check_class_weight(op, classes, weight);
   launch({&target.storage()}, check_each_class, op, reinterpret_cast<const int64_t*>(target.storage().data()),
          target.layout(), classes, ignore_index);
 }
@@ -259,10 +264,12 @@ Tensor nll_loss(const Tensor& x, const Tensor& target, const Tensor& weight, Red
 
 Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight, Reduction reduction,
                      int64_t ignore_index, double label_smoothing) {
+  detail::check_defined("cross_entropy", x, target);
   if (!(label_smoothing >= 0 && label_smoothing <= 1))
     fail("cross_entropy: label_smoothing must lie in [0, 1], not {}", label_smoothing);
   if (x.dim() == 0 || x.size(x.dim() == 1 ? 0 : 1) == 0)
     fail<ShapeError>("cross_entropy: x must have a dim of classes: {}", x.shape());
+  check_class_weight("cross_entropy", x.size(x.dim() == 1 ? 0 : 1), weight);
   const bool probabilities = target.shape() == x.shape() && is_floating(target.dtype());
   if (!probabilities && label_smoothing == 0 && !(weight.defined() && weight.requires_grad())) {
     const Classes c = classes_of("cross_entropy", x, target);

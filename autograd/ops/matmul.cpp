@@ -105,6 +105,7 @@ struct Linear {
 };
 
 Dtype common_dtype(const char* op, const Tensor& a, const Tensor& b) {
+  detail::check_defined(op, a, b);
   const Dtype d = promote(a.dtype(), b.dtype());
   if (!is_floating(d))
     fail<DtypeError>("{}: floating operands are expected, not {} and {}", op, a.dtype(), b.dtype());
@@ -128,6 +129,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor dot(const Tensor& a, const Tensor& b) {
+  detail::check_defined("dot", a, b);
   if (a.dim() != 1 || b.dim() != 1)
     fail<ShapeError>("dot: two 1-d tensors are expected, not {} and {}", a.shape(), b.shape());
   if (a.numel() != b.numel()) fail<ShapeError>("dot: sizes differ: {} and {}", a.shape(), b.shape());

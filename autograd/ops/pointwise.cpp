@@ -201,8 +201,6 @@ GRADUS_OPERANDS(6)
 
 Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers) {
-  for (const Tensor* x : tensors)
-    if (!x->defined()) fail("{}: an operand is undefined", op);
   // [0]: operands with dims, [1]: 0-d operands.
   Dtype best[2] = {kBool, kBool};
   bool any[2] = {false, false};
@@ -224,6 +222,10 @@ Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* co
         fail<DtypeError>("{}: {} does not fit into uint8; convert the tensor to int64 first", op, number);
   }
   return d;
+}
+
+void fail_not_held(const char* op, Dtype dtype, Scalar value) {
+  fail<DtypeError>("{}: {} is no number of {}", op, value.to<double>(), dtype);
 }
 
 Tensor constant(Scalar value, Dtype dtype) {

@@ -9,8 +9,10 @@
 namespace gradus {
 namespace {
 
-/// The dims to reduce, as bits.
-uint32_t mask_of(const char* op, const Shape& dims, int rank) {
+/// The dims of x to reduce, as bits.
+uint32_t mask_of(const char* op, const Tensor& x, const Shape& dims) {
+  detail::check_defined(op, x);
+  const int rank = x.shape().rank();
   uint32_t mask = 0;
   for (int64_t d : dims) {
     const int i = normalize_dim(op, d, rank);
@@ -193,9 +195,18 @@ struct LogSoftmax {
   }
 };
 
-Tensor floating(const Tensor& x) { return is_floating(x.dtype()) ? x : x.to(kFloat32); }
-
-uint32_t all_of(const Tensor& x) { return (1u << x.layout().rank()) - 1; }
+uint32_t all_of(const char* op, const Tensor& x) {
+  detail::check_defined(op, x);
+  return (1u << x.shape().rank()) - 1;
+}
+Tensor floating(const char* op, const Tensor& x) {
+  detail::check_defined(op, x);
+  return is_floating(x.dtype()) ? x : x.to(kFloat32);
+}
+int dim_of(const char* op, const Tensor& x, int64_t dim) {
+  detail::check_defined(op, x);
+  return normalize_dim(op, dim, x.shape().rank());
+}
 
 void check_any(const char* op, const Tensor& x, uint32_t mask) {
   if (x.numel() == 0 && count(x.shape(), mask) == 0)
@@ -209,7 +220,7 @@ Tensor extreme(const char* op, bool max, const Tensor& x, uint32_t mask, bool ke
 
 std::tuple<Tensor, Tensor> extreme_index(const char* op, bool max, const Tensor& x, int64_t dim,
                                          bool keepdim) {
-  const int i = normalize_dim(op, dim, x.shape().rank());
+  const int i = dim_of(op, x, dim);
   if (x.dim() > 0 && x.shape()[i] == 0)
     fail<ShapeError>("{}: dim {} has no element to choose from: {}", op, i, x.shape());
   return apply(ExtremeIndex{op, max, i, keepdim}, x);
@@ -217,21 +228,21 @@ std::tuple<Tensor, Tensor> extreme_index(const char* op, bool max, const Tensor&
 
 }  // namespace
 
-Tensor sum(const Tensor& x) { return apply(Sum{all_of(x), false}, x); }
+Tensor sum(const Tensor& x) { return apply(Sum{all_of("sum", x), false}, x); }
 Tensor sum(const Tensor& x, const Shape& dims, bool keepdim) {
-  return apply(Sum{mask_of("sum", dims, x.shape().rank()), keepdim}, x);
+  return apply(Sum{mask_of("sum", x, dims), keepdim}, x);
 }
-Tensor mean(const Tensor& x) { return apply(Mean{all_of(x), false}, floating(x)); }
+Tensor mean(const Tensor& x) { return apply(Mean{all_of("mean", x), false}, floating("mean", x)); }
 Tensor mean(const Tensor& x, const Shape& dims, bool keepdim) {
-  return apply(Mean{mask_of("mean", dims, x.shape().rank()), keepdim}, floating(x));
+  return apply(Mean{mask_of("mean", x, dims), keepdim}, floating("mean", x));
 }
-Tensor max(const Tensor& x) { return extreme("max", true, x, all_of(x), false); }
-Tensor min(const Tensor& x) { return extreme("min", false, x, all_of(x), false); }
+Tensor max(const Tensor& x) { return extreme("max", true, x, all_of("max", x), false); }
+Tensor min(const Tensor& x) { return extreme("min", false, x, all_of("min", x), false); }
 Tensor amax(const Tensor& x, const Shape& dims, bool keepdim) {
-  return extreme("amax", true, x, mask_of("amax", dims, x.shape().rank()), keepdim);
+  return extreme("amax", true, x, mask_of("amax", x, dims), keepdim);
 }
 Tensor amin(const Tensor& x, const Shape& dims, bool keepdim) {
-  return extreme("amin", false, x, mask_of("amin", dims, x.shape().rank()), keepdim);
+  return extreme("amin", false, x, mask_of("amin", x, dims), keepdim);
 }
 std::tuple<Tensor, Tensor> max(const Tensor& x, int64_t dim, bool keepdim) {
   return extreme_index("max", true, x, dim, keepdim);
@@ -240,23 +251,27 @@ std::tuple<Tensor, Tensor> min(const Tensor& x, int64_t dim, bool keepdim) {
   return extreme_index("min", false, x, dim, keepdim);
 }
 Tensor argmax(const Tensor& x, int64_t dim, bool keepdim) {
+  detail::check_defined("argmax", x);
   return std::get<1>(extreme_index("argmax", true, x.detach(), dim, keepdim));
 }
 Tensor argmin(const Tensor& x, int64_t dim, bool keepdim) {
+  detail::check_defined("argmin", x);
   return std::get<1>(extreme_index("argmin", false, x.detach(), dim, keepdim));
 }
 Tensor cumsum(const Tensor& x, int64_t dim) {
+  const int i = dim_of("cumsum", x, dim);
   const Tensor numbers = is_floating(x.dtype()) ? x : x.to(kInt64);
-  return apply(Cumsum{normalize_dim("cumsum", dim, x.shape().rank()), false}, numbers);
+  return apply(Cumsum{i, false}, numbers);
 }
 Tensor softmax(const Tensor& x, int64_t dim) {
-  return apply(Softmax{normalize_dim("softmax", dim, x.shape().rank())}, floating(x));
+  return apply(Softmax{dim_of("softmax", x, dim)}, floating("softmax", x));
 }
 Tensor log_softmax(const Tensor& x, int64_t dim) {
-  return apply(LogSoftmax{normalize_dim("log_softmax", dim, x.shape().rank())}, floating(x));
+  return apply(LogSoftmax{dim_of("log_softmax", x, dim)}, floating("log_softmax", x));
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
+  detail::check_defined("sum_to", x);
   if (x.shape() == shape) return x;
   if (!broadcastable(shape, x.shape()))
     fail<ShapeError>("sum_to: {} does not broadcast to {}", shape, x.shape());

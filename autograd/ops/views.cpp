@@ -154,6 +154,7 @@ struct Cast {
 }  // namespace
 
 Tensor Tensor::transpose(int64_t dim0, int64_t dim1) const {
+  defined_impl();
   const int i = normalize_dim("transpose", dim0, shape().rank()),
             j = normalize_dim("transpose", dim1, shape().rank());
   if (shape().rank() == 0) return *this;
@@ -161,17 +162,20 @@ Tensor Tensor::transpose(int64_t dim0, int64_t dim1) const {
 }
 
 Tensor Tensor::t() const {
+  defined_impl();
   if (dim() > 2)
     fail<ShapeError>("t: at most 2 dims are expected, not {}; mT() transposes a batch of matrices", shape());
   return dim() < 2 ? *this : transpose(0, 1);
 }
 
 Tensor Tensor::mT() const {
+  defined_impl();
   if (dim() < 2) fail<ShapeError>("mT: at least 2 dims are expected, not {}", shape());
   return transpose(-2, -1);
 }
 
 Tensor Tensor::permute(const Shape& dims) const {
+  defined_impl();
   const int rank = shape().rank();
   if (dims.rank() != rank)
     fail<ShapeError>("permute: {} dims are named for {}: {}", dims.rank(), shape(), dims);
@@ -187,6 +191,7 @@ Tensor Tensor::permute(const Shape& dims) const {
 }
 
 Tensor Tensor::expand(const Shape& to) const {
+  defined_impl();
   Shape target = to;
   const int shift = to.rank() - shape().rank();
   if (shift < 0) fail<ShapeError>("expand: {} has more dims than {}", shape(), to);
@@ -194,13 +199,14 @@ Tensor Tensor::expand(const Shape& to) const {
     if (to[i] == -1 && i >= shift) target[i] = shape()[i - shift];
     if (target[i] < 0) fail<ShapeError>("expand: size {} of dim {} has no meaning for {}", to[i], i, shape());
   }
-  target.numel();
+  target.numel("expand");
   if (!broadcastable(shape(), target))
     fail<ShapeError>("expand: {} cannot become {}: only dims of size 1 are repeated", shape(), target);
   return detail::view(Expand{target}, *this);
 }
 
 Tensor Tensor::reshape(const Shape& wanted) const {
+  defined_impl();
   Shape to = wanted;
   int unknown = -1;
   for (int i = 0; i < to.rank(); i++) {
@@ -213,7 +219,7 @@ Tensor Tensor::reshape(const Shape& wanted) const {
     }
   }
   const int64_t n = numel();
-  int64_t known = to.numel();
+  int64_t known = to.numel("reshape");
   if (unknown >= 0) {
     if (known == 0) fail<ShapeError>("reshape: -1 is ambiguous: {} into {}", shape(), wanted);
     if (n % known)
@@ -231,6 +237,7 @@ Tensor Tensor::reshape(const Shape& wanted) const {
 }
 
 Tensor Tensor::flatten(int64_t start_dim, int64_t end_dim) const {
+  defined_impl();
   const int rank = shape().rank();
   const int first = normalize_dim("flatten", start_dim, rank), last = normalize_dim("flatten", end_dim, rank);
   if (first > last) fail<IndexError>("flatten: start_dim {} comes after end_dim {}", first, last);
@@ -249,6 +256,7 @@ Tensor Tensor::flatten(int64_t start_dim, int64_t end_dim) const {
 }
 
 Tensor Tensor::squeeze() const {
+  defined_impl();
   Shape to;
   for (int64_t d : shape())
     if (d != 1) to.push_back(d);
@@ -256,13 +264,17 @@ Tensor Tensor::squeeze() const {
 }
 
 Tensor Tensor::squeeze(int64_t dim) const {
+  defined_impl();
   const int i = normalize_dim("squeeze", dim, shape().rank());
   if (shape().rank() == 0 || shape()[i] != 1) return *this;
   return detail::view(Select{i, 0}, *this);
 }
 
 Tensor Tensor::unsqueeze(int64_t dim) const {
+  defined_impl();
   const int i = normalize_dim("unsqueeze", dim, shape().rank() + 1);
+  if (shape().rank() == kMaxRank)
+    fail<ShapeError>("unsqueeze: {} has {} dims, as many as there can be", shape(), kMaxRank);
   Reshape op{layout()};
   op.to.shape.insert(i, 1);
   std::copy_backward(layout().strides + i, layout().strides + layout().rank(), op.to.strides + op.to.rank());
@@ -271,6 +283,7 @@ Tensor Tensor::unsqueeze(int64_t dim) const {
 }
 
 Tensor Tensor::select(int64_t dim, int64_t index) const {
+  defined_impl();
   if (shape().rank() == 0) fail<IndexError>("select: a 0-d tensor has nothing to select from");
   const int i = normalize_dim("select", dim, shape().rank());
   const int64_t n = shape()[i], at = index < 0 ? index + n : index;
@@ -280,6 +293,7 @@ Tensor Tensor::select(int64_t dim, int64_t index) const {
 }
 
 Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int64_t step) const {
+  defined_impl();
   if (shape().rank() == 0) fail<IndexError>("slice: a 0-d tensor has nothing to slice");
   const int i = normalize_dim("slice", dim, shape().rank());
   if (step <= 0) fail<IndexError>("slice: step must be positive, not {}", step);
@@ -291,8 +305,10 @@ Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int
   return detail::view(Slice{i, first, length, length > 1 ? step : 1}, *this);
 }
 
-Tensor Tensor::clone() const { return layout(), apply(Clone{}, *this); }
-Tensor Tensor::contiguous() const { return is_contiguous() ? *this : clone(); }
-Tensor Tensor::to(Dtype dtype) const { return this->dtype() == dtype ? *this : apply(Cast{dtype}, *this); }
+Tensor Tensor::clone() const { return defined_impl(), apply(Clone{}, *this); }
+Tensor Tensor::contiguous() const { return defined_impl().layout.contiguous() ? *this : clone(); }
+Tensor Tensor::to(Dtype dtype) const {
+  return defined_impl().dtype == dtype ? *this : apply(Cast{dtype}, *this);
+}
 
 }  // namespace gradus
