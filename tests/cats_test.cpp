@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "program.h"
 #include "text_support.h"
@@ -164,6 +165,27 @@ TEST(CatsProgram, EveryOptionTrains) {
   }
 }
 
+// Every program of the cats finds them where the environment says, unless --data says otherwise.
+TEST(CatsProgram, TheEnvironmentNamesTheFolder) {
+  for (const auto& [program, command] :
+       std::map<std::string, const char*>{{kCatsProgram, ""}, {"gradus", " train cats"}}) {
+    GRADUS_SKIP_WITHOUT(program);
+    const std::string run = "'" + path_of_program(program) + "'" + command;
+    for (const char* without : {"env -u GRADUS_DATA ", "GRADUS_DATA= "}) {
+      const Outcome outcome = run_command(without + run);
+      EXPECT_EQ(outcome.code, 2) << outcome.text;
+      EXPECT_TRUE(contains(outcome.text, "--data, or GRADUS_DATA in the environment, is required"))
+          << outcome.text;
+    }
+    if (!reads_hdf5()) continue;
+    const TemporaryFolder folder;
+    const std::string there = "GRADUS_DATA=/nowhere " + run + " --out " + folder / "out";
+    EXPECT_TRUE(contains(run_command(there).text, "/nowhere/train_catvnoncat.h5: no such file"));
+    EXPECT_TRUE(contains(run_command(there + " --data /elsewhere").text,
+                         "/elsewhere/train_catvnoncat.h5: no such file"));
+  }
+}
+
 TEST(CatsProgram, BadOptionsAreRefused) {
   GRADUS_SKIP_WITHOUT(kCatsProgram);
   const auto expect_refused = [](const std::string& options, const std::string& reason) {
@@ -171,7 +193,6 @@ TEST(CatsProgram, BadOptionsAreRefused) {
     EXPECT_EQ(outcome.code, 2) << outcome.text;
     EXPECT_TRUE(contains(outcome.text, reason)) << outcome.text;
   };
-  expect_refused("", "--data is required");
   expect_refused("--data . --clip 0.5", "--clip: must be in [0, 0.5): 0.5");
   expect_refused("--data . --dropout 1", "--dropout: must be in [0, 1): 1");
   expect_refused("--data . --layers 12288,0,1", "--layers: must be above 0: 0");

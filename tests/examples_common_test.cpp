@@ -5,6 +5,7 @@
 #include <common/png.h>
 #include <common/progress.h>
 #include <fcntl.h>
+#include <gradus/autograd/base/pool.h>
 #include <gradus/autograd/base/random.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -435,7 +436,22 @@ TEST(Datasets, AreFoundByNameAndCheckTheirArguments) {
   EXPECT_THROW(make_circles(100, 1), Error);
   EXPECT_THROW(make_circles(100, 0.5, -1), Error);
   EXPECT_THROW(make_blobs(100, 0), Error);
+  EXPECT_THROW(make_moons(100, -1), Error);
+  EXPECT_THROW(make_moons(100, NAN), Error);
+  EXPECT_THROW(make_circles(100, 0.5, INFINITY), Error);
+  EXPECT_THROW(make_gaussian_quantiles(100, INFINITY), Error);
   EXPECT_THROW(make_gaussian_quantiles(100, 0), Error);
+}
+
+TEST(Datasets, OfAbsurdSizesAreRefusedAtOnce) {
+  if (pool::kBypassed) GTEST_SKIP() << "sanitizers abort on such allocations";
+  for (const char* name : {"flower", "circles", "moons", "blobs", "quantiles"})
+    for (const int64_t samples : {int64_t(1) << 46, INT64_MAX - 1}) {
+      const std::string text = fmt::format(": no memory for {} samples", samples);
+      EXPECT_TRUE(contains(error_of([&] { load_plane(name, samples, 1); }), text)) << name;
+    }
+  EXPECT_TRUE(contains(error_of([] { make_blobs(100, INT64_MAX); }), "make_blobs: at least 1 center"));
+  EXPECT_TRUE(contains(error_of([] { make_blobs(100, int64_t(1) << 46); }), "no memory"));
 }
 
 TEST(Datasets, PixelsAreRounded) {

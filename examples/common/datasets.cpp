@@ -18,7 +18,16 @@ double linspace(double start, double stop, int64_t n, int64_t i) {
 
 Dataset empty(const char* op, int64_t samples, int64_t at_least) {
   if (samples < at_least) fail<ShapeError>("{}: at least {} samples are needed: {}", op, at_least, samples);
-  return {{}, {}, samples, 2};
+  Dataset data{{}, {}, samples, 2};
+  const auto size = static_cast<size_t>(samples);
+  try {
+    data.x.reserve(2 * size);
+    data.y.reserve(size);
+    return data;
+  } catch (const std::bad_alloc&) {
+  } catch (const std::length_error&) {
+  }
+  fail("{}: no memory for {} samples", op, samples);
 }
 
 void add(Dataset& data, double x0, double x1, int64_t label) {
@@ -27,6 +36,9 @@ void add(Dataset& data, double x0, double x1, int64_t label) {
   data.y.push_back(static_cast<double>(label));
 }
 
+void check_noise(const char* op, double noise) {
+  if (!(noise >= 0 && std::isfinite(noise))) fail("{}: noise must be finite and at least 0: {}", op, noise);
+}
 void add_noise(Dataset& data, double deviation, NumpyRandom& random) {
   for (double& x : data.x) x += random.normal(0, deviation);
 }
@@ -77,6 +89,7 @@ Dataset nn_model_test_case() {
 Dataset make_circles(int64_t samples, double factor, double noise, int64_t seed) {
   Dataset data = empty("make_circles", samples, 2);
   if (!(factor >= 0 && factor < 1)) fail("make_circles: factor must lie in [0, 1): {}", factor);
+  check_noise("make_circles", noise);
   NumpyRandom random = numpy_random(seed);
   const int64_t sizes[] = {samples / 2, samples - samples / 2};
   for (int64_t label = 0; label < 2; label++)
@@ -91,6 +104,7 @@ Dataset make_circles(int64_t samples, double factor, double noise, int64_t seed)
 
 Dataset make_moons(int64_t samples, double noise, int64_t seed) {
   Dataset data = empty("make_moons", samples, 2);
+  check_noise("make_moons", noise);
   NumpyRandom random = numpy_random(seed);
   const int64_t upper = samples / 2, lower = samples - upper;
   for (int64_t i = 0; i < upper; i++) {
@@ -107,7 +121,8 @@ Dataset make_moons(int64_t samples, double noise, int64_t seed) {
 
 Dataset make_blobs(int64_t samples, int64_t centers, int64_t seed) {
   Dataset data = empty("make_blobs", samples, 1);
-  if (centers < 1) fail("make_blobs: at least 1 center is needed: {}", centers);
+  if (centers < 1 || centers > INT64_MAX / 2)
+    fail("make_blobs: at least 1 center is needed, and a number that can be doubled: {}", centers);
   NumpyRandom random = numpy_random(seed);
   const std::vector<double> middle = random.uniform(-10, 10, 2 * centers);
   for (int64_t k = 0; k < centers; k++) {
@@ -123,13 +138,14 @@ Dataset make_blobs(int64_t samples, int64_t centers, int64_t seed) {
 
 Dataset make_gaussian_quantiles(int64_t samples, double cov, int64_t seed) {
   Dataset data = empty("make_gaussian_quantiles", samples, 2);
-  if (!(cov > 0)) fail("make_gaussian_quantiles: cov must be above 0: {}", cov);
+  if (!(cov > 0 && std::isfinite(cov)))
+    fail("make_gaussian_quantiles: cov must be above 0 and finite: {}", cov);
   NumpyRandom random = numpy_random(seed);
   struct Point {
     double x0, x1;
     double square() const { return x0 * x0 + x1 * x1; }
   };
-  std::vector<Point> points(static_cast<size_t>(samples));
+  std::vector<Point> points = make_vector<Point>("make_gaussian_quantiles", samples);
   for (Point& point : points) {
     point.x0 = random.normal(0, std::sqrt(cov));
     point.x1 = random.normal(0, std::sqrt(cov));

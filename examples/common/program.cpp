@@ -59,7 +59,8 @@ void add_options(CLI::App& app, PlanarOptions& options) {
 }
 
 void add_options(CLI::App& app, CatsOptions& options) {
-  app.add_option("--data", options.data, "Folder of train_catvnoncat.h5 and test_catvnoncat.h5")->required();
+  app.add_option("--data", options.data, "Folder of train_catvnoncat.h5 and test_catvnoncat.h5")
+      ->envname("GRADUS_DATA");
   app.add_option("--layers", options.layers, "Sizes: the pixels, the hidden layers, 1")
       ->delimiter(',')
       ->check(kPositive)
@@ -72,6 +73,7 @@ void add_options(CLI::App& app, CatsOptions& options) {
       ->capture_default_str();
   add_options(app, options, "0.0075");
   app.parse_complete_callback([&options] {
+    if (options.data.empty()) throw CLI::RequiredError("--data, or GRADUS_DATA in the environment,");
     const std::vector<int64_t>& sizes = options.layers;
     if (sizes.size() < 2 || sizes.front() != kCatPixels || sizes.back() != 1)
       throw CLI::ValidationError("--layers", fmt::format("must begin with {}, the pixels, and end with 1: {}",
