@@ -24,6 +24,16 @@ function anchor(heading) {
   return heading
 }
 
+# What Doxygen would take for its own: a % before a letter (of any script), and a ' in a line of code.
+function escaped(line,    out, parts, n, i) {
+  n = split(line, parts, /`/)
+  for (i = 1; i <= n; i++) {
+    if (i % 2) gsub(/%/, "\\%", parts[i])
+    out = out (i == 1 ? "" : (parts[i % 2 ? i - 1 : i] ~ /'/ ? "``" : "`")) parts[i]
+  }
+  return out
+}
+
 # folder/../x as x
 function plain(path) {
   while (sub(/[^\/.]+\/\.\.\//, "", path)) {}
@@ -69,5 +79,5 @@ code { print; next }
     line = line substr(rest, 1, RSTART + 1) target(substr(rest, RSTART + 2, RLENGTH - 3)) ")"
     rest = substr(rest, RSTART + RLENGTH)
   }
-  print line rest
+  print escaped(line rest)
 }

@@ -291,6 +291,110 @@ TEST_F(DocsOutputs, AreWhatTheProgramsPrint) {
   EXPECT_THAT(complaints(check), testing::IsEmpty());
 }
 
+// ---- a reader's program
+
+/// The page's code as one program: its first block, and what follows in main().
+std::string program_of(const Page& page) {
+  std::string text;
+  for (const Block& block : page.blocks) {
+    if (block.language != "cpp") continue;
+    for (const std::string& line : block.lines) text += line + "\n";
+    if (&block == &page.blocks.front()) text += "\nint main() {\n";
+  }
+  return text + "}\n";
+}
+
+// Nothing but what is installed is in the compiler's way.
+TEST(Docs, TheQuickStartCompilesAsItStandsSlow) {
+  const std::vector<Page> all = pages();
+  const auto page = std::ranges::find(all, "docs/quick-start.md", &Page::path);
+  ASSERT_NE(page, all.end());
+  const Outcome outcome = compile(program_of(*page));
+  EXPECT_EQ(outcome.code, 0) << outcome.text;
+  const std::string snippet = text_of(kRoot / "docs/snippets/quick_start.cpp"),
+                    squeezed = std::regex_replace(program_of(*page), std::regex("\\s+"), "");
+  EXPECT_THAT(std::regex_replace(snippet, std::regex("\\s+"), ""), testing::HasSubstr(squeezed));
+}
+
+// ---- the site
+
+/// What of a page's text is the same as Markdown and on the site.
+std::string without_markup(const std::string& text) {
+  return std::regex_replace(text, std::regex(R"([\s`*|\[\]_\\])"), "");
+}
+
+std::string text_of_page(const fs::path& path) {
+  static const std::regex item(R"(^(\s*([-*]|[0-9]+\.)|#+) )"), rule(R"(^\|[ |:-]+\|$)"),
+      picture(R"(!\[[^\]]*\]\([^)]*\))"), link(R"(\]\([^)]*\))"), comment("<!--.*?-->");
+  std::string text;
+  bool in_block = false;
+  for (std::string line : lines_of(text_of(path))) {
+    if (std::regex_search(line, std::regex("^ *```"))) {
+      in_block = !in_block;
+      continue;
+    }
+    if (!in_block) {
+      if (std::regex_match(line, rule)) continue;
+      for (const std::regex* markup : {&comment, &item, &picture, &link})
+        line = std::regex_replace(line, *markup, "");
+    }
+    text += line;
+  }
+  return without_markup(text);
+}
+
+std::string text_of_site(const fs::path& path) {
+  const std::string html = text_of(path);
+  const auto between = [&](const std::string& begin, const std::string& end) {
+    const size_t from = html.find(begin), to = html.find(end, from);
+    return from == std::string::npos ? "" : html.substr(from, to - from);
+  };
+  std::string text =
+      between("<div class=\"title\">", "</div>") + between("<div class=\"contents\">", "<!-- contents -->");
+  // Captions repeat what a picture says; ttc is what a name in code shows when it is pointed at.
+  const auto drop = [&](const std::string& begin, const std::string& end) {
+    for (size_t at; (at = text.find(begin)) != std::string::npos;)
+      text.erase(at, text.find(end, at) + end.size() - at);
+  };
+  drop("<div class=\"caption\">", "</div>");
+  drop("<div class=\"ttc\"", "</div></div>");
+  text = std::regex_replace(text, std::regex("<[^>]*>"), "");
+  for (const auto& [name, sign] :
+       {std::pair("&lt;", "<"), {"&gt;", ">"}, {"&quot;", "\""}, {"&#39;", "'"}, {"&amp;", "&"}})
+    text = std::regex_replace(text, std::regex(name), sign);
+  return without_markup(text);
+}
+
+/// Where two texts begin to differ; empty where they are the same.
+std::string difference(const std::string& a, const std::string& b) {
+  const size_t at = static_cast<size_t>(std::ranges::mismatch(a, b).in1 - a.begin());
+  if (at == a.size() && a.size() == b.size()) return "";
+  const size_t from = at < 30 ? 0 : at - 30;
+  return "..." + a.substr(from, 60) + "... is on the site ..." + b.substr(from, 60);
+}
+
+// Doxygen reads Markdown in its own way: a % before a letter, a ' in code.
+TEST(Docs, TheSiteLosesNothingOfThePages) {
+  if (std::system("command -v doxygen >/dev/null && test -d /usr/share/doxygen-awesome-css") != 0)
+    GTEST_SKIP() << "doxygen and doxygen-awesome-css are not installed";
+  const TemporaryFolder folder;
+  const Outcome outcome =
+      run_command("cd '" + kRoot.string() + "' && GRADUS_DOCS='" + folder.path() + "' doxygen docs/Doxyfile");
+  ASSERT_EQ(outcome.code, 0) << outcome.text;
+  for (const Page& page : pages()) {
+    if (page.path == "CHANGELOG.md") continue;  // it is not there
+    std::string name = page.path == "README.md"        ? "index"
+                       : page.path == "docs/README.md" ? "docs"
+                                                       : fs::path(page.path).stem().string();
+    for (char& c : name)
+      c = std::isalnum(static_cast<unsigned char>(c)) ? static_cast<char>(std::tolower(c)) : '-';
+    EXPECT_EQ(difference(text_of_page(kRoot / page.path),
+                         text_of_site(fs::path(folder / "html") / (name + ".html"))),
+              "")
+        << page.path;
+  }
+}
+
 // ---- links
 
 /// Empty where the link leads to a file or folder of the tree and, after #, to a heading of a page.
