@@ -2,6 +2,7 @@
 #include <common/hdf5.h>
 #include <common/training.h>
 #include <fmt/format.h>
+#include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 #include <gradus/autograd/ops/loss.h>
 #include <gradus/nn/linear.h>
@@ -163,6 +164,18 @@ TEST(CatsProgram, EveryOptionTrains) {
     for (const char* name : {"out/cats_cost.svg", "out/cats_mislabelled.svg"})
       EXPECT_TRUE(std::filesystem::remove(folder / name)) << name << " after " << options;
   }
+}
+
+TEST(Training, RefusesCountsThatNothingCanBeCountedBy) {
+  const Tensor w = tensor({1.}).requires_grad_();
+  for (const TrainingOptions& bad : {TrainingOptions{.lr = 1, .iterations = -1},
+                                     {.lr = 1, .iterations = 3, .record_every = 0},
+                                     {.lr = 1, .iterations = 3, .print_every = 0}})
+    EXPECT_TRUE(contains(error_of([&] {
+                           train(
+                               {w}, [&] { return square(w).sum(); }, bad);
+                         }),
+                         "record_every and print_every at least 1"));
 }
 
 // Every program of the cats finds them where the environment says, unless --data says otherwise.

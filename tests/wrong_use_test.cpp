@@ -464,6 +464,19 @@ TEST(WrongWeights, OfClassesAreRefused) {
   EXPECT_THROW(cross_entropy(x[0], p[0], ones({1})), ShapeError);
 }
 
+TEST(WrongTargets, AreRefusedByTheLossThatWasCalled) {
+  const Tensor x = noise({2, 3}), trained = ones({3}).requires_grad_();
+  for (const Tensor& weight : {Tensor(), trained})
+    for (const double smoothing : {0., 0.1}) {
+      const auto error = [&](const Tensor& target) {
+        return error_of([&] { cross_entropy(x, target, weight, Reduction::Mean, -100, smoothing); });
+      };
+      EXPECT_EQ(error(tensor({0, 5})), "cross_entropy: target 5 is not one of 3 classes");
+      EXPECT_EQ(error(tensor({0, 1, 2})), "cross_entropy: x [2, 3] takes a target of shape [2], not [3]");
+      EXPECT_EQ(error(tensor({0.f, 1.f})), "cross_entropy: the classes must be int64, not float32");
+    }
+}
+
 TEST(Dropout, WhatIsDroppedIsZero) {
   for (const Dtype dtype : {kFloat32, kFloat64})
     for (const double p : {0.5, 1.}) {

@@ -80,6 +80,9 @@ double accuracy(const Tensor& a, const Tensor& y) {
 
 CostCurve train(const Tensors& parameters, const std::function<Tensor()>& cost,
                 const TrainingOptions& options) {
+  if (options.iterations < 0 || options.record_every < 1 || options.print_every < 1)
+    fail("train: iterations must be at least 0, record_every and print_every at least 1: {}, {} and {}",
+         options.iterations, options.record_every, options.print_every);
   const auto optimizer = make_optimizer(parameters, options);
   std::optional<Progress> progress;
   if (!options.title.empty()) progress.emplace(options.title, options.iterations);
