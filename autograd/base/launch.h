@@ -33,7 +33,7 @@ class Recorder {
 };
 
 namespace detail {
-inline constinit thread_local Recorder* recorder = nullptr;
+extern constinit thread_local Recorder* recorder;
 
 /// What runs inside a kernel is not recorded: a replay runs the kernel.
 class KernelRuns {

@@ -7,6 +7,9 @@
 #include <utility>
 
 namespace gradus::pool {
+
+constinit thread_local Cache cache{};
+
 namespace {
 
 using detail::locks;

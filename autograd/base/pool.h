@@ -44,7 +44,7 @@ struct Cache {
   int64_t taken;  // blocks that came to this thread and did not leave it
   bool closed;    // the thread is ending: release to the shared lists
 };
-inline constinit thread_local Cache cache{};
+extern constinit thread_local Cache cache;
 
 void* allocate_slow(size_t cls);
 void release_slow(Block* block, size_t cls) noexcept;

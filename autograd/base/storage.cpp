@@ -1,9 +1,11 @@
-#include <gradus/autograd/base/error.h>
+#include <gradus/autograd/base/launch.h>
 #include <gradus/autograd/base/storage.h>
 
 #include <new>
 
 namespace gradus {
+
+constinit thread_local Recorder* detail::recorder = nullptr;
 
 Ref<Storage> Storage::allocate_apart(int64_t bytes) {
   void* data = nullptr;

@@ -3,8 +3,7 @@
 namespace gradus {
 
 namespace detail {
-inline constinit thread_local bool grad_enabled = true;
-inline constinit thread_local bool keep_values = false;
+extern constinit thread_local bool grad_enabled, keep_values;
 }  // namespace detail
 
 /// Whether ops are being recorded on this thread.

@@ -13,6 +13,9 @@ constinit thread_local bool draining = false;
 
 }  // namespace
 
+constinit thread_local uint64_t detail::clock = 0;
+constinit thread_local bool detail::grad_enabled = true, detail::keep_values = false;
+
 Tensor Node::read_saved(bool is_output, uint32_t index) const {
   Saved* s = saved_begin();
   for (uint32_t k = 0; k < n_saved_; k++, s = s->next()) {

@@ -14,7 +14,7 @@ class Back;
 
 namespace detail {
 /// This thread's clock: see Node::seq.
-inline constinit thread_local uint64_t clock = 0;
+extern constinit thread_local uint64_t clock;
 }  // namespace detail
 
 /// One recorded op. Edges point to the nodes that made the inputs and never change, so the order of
