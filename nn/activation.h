@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/ops/elementwise.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 /// y = tanh x
@@ -17,3 +19,5 @@ struct Sigmoid {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/nn/visitor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 /// In training, y = x · mask / (1 - p), where each element of the mask is 0 with probability p, else 1, drawn
@@ -21,3 +23,5 @@ struct Dropout {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <string_view>
 
+#pragma GCC visibility push(default)
+
 /// Initialisers overwrite the elements of w, which must not be expanded, unrecorded, and return w. Random
 /// numbers are those of the default generator (manual_seed), the same in float32 and float64.
 ///
@@ -44,3 +46,5 @@ Tensor kaiming_normal_(const Tensor& w, double a = 0, std::string_view mode = "f
                        std::string_view nonlinearity = "leaky_relu");
 
 }  // namespace gradus::nn::init
+
+#pragma GCC visibility pop

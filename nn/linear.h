@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/nn/visitor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 /// y = x wᵀ + b: x [..., in], weight [out, in], bias [out], y [..., out].
@@ -20,3 +22,5 @@ struct Linear {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/ops/loss.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 /// (x - target)²; see mse_loss.
@@ -29,3 +31,5 @@ struct BCEWithLogitsLoss {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

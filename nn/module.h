@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 using gradus::NamedTensors;
@@ -45,3 +47,5 @@ std::string summary(const Parts& model);
 Tensors forgotten(const Tensor& loss, const Parts& model);
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

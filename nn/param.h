@@ -4,6 +4,8 @@
 #include <concepts>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 namespace detail {
@@ -70,3 +72,5 @@ class Buffer : public Tensor {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/nn/module.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 /// Writes tensors as a safetensors file, the format that PyTorch, NumPy, JAX and others read:
@@ -21,3 +23,5 @@ void save(const std::string& path, const NamedTensors& state);
 NamedTensors load(const std::string& path);
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

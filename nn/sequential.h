@@ -5,6 +5,8 @@
 #include <typeinfo>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 namespace detail {
@@ -124,3 +126,5 @@ class Sequential {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

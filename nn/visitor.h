@@ -5,6 +5,8 @@
 #include <tuple>
 #include <unordered_set>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::nn {
 
 class Parts;
@@ -160,3 +162,5 @@ class Parts {
 };
 
 }  // namespace gradus::nn
+
+#pragma GCC visibility pop

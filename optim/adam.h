@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/optim/optimizer.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim {
 
 /// What Adam's formulas name.
@@ -29,3 +31,5 @@ class Adam final : public Optimizer {
 };
 
 }  // namespace gradus::optim
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 #include <span>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim::detail {
 
 /// f(i) for each of n elements, of whatever type f is.
@@ -37,3 +39,5 @@ class ElementLoop {
 void run_together(std::span<const ElementLoop> loops);
 
 }  // namespace gradus::optim::detail
+
+#pragma GCC visibility pop

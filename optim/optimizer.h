@@ -5,6 +5,8 @@
 #include <memory>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim {
 
 namespace detail {
@@ -50,3 +52,5 @@ class Optimizer {
 };
 
 }  // namespace gradus::optim
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/optim/optimizer.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim {
 
 /// What RMSprop's formulas name.
@@ -30,3 +32,5 @@ class RMSprop final : public Optimizer {
 };
 
 }  // namespace gradus::optim
+
+#pragma GCC visibility pop

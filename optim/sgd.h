@@ -3,6 +3,8 @@
 
 #include <limits>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim {
 
 /// What SGD's formulas name. lr has no default, as in PyTorch 1.13: NaN stands for one that was not given.
@@ -31,3 +33,5 @@ class SGD final : public Optimizer {
 };
 
 }  // namespace gradus::optim
+
+#pragma GCC visibility pop

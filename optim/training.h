@@ -4,6 +4,8 @@
 
 #include <span>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::optim::detail {
 
 /// What one parameter's next step depends on.
@@ -57,3 +59,5 @@ struct Training {
 };
 
 }  // namespace gradus::optim::detail
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 #include <type_traits>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Element types. Promotion goes bool < uint8 < int64 < float32 < float64.
@@ -98,3 +100,5 @@ decltype(auto) dispatch_floating(Dtype d, F&& f) {
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

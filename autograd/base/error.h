@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Everything Gradus refuses is refused with an Error (or a subclass), before anything is changed.
@@ -62,3 +64,5 @@ std::vector<T> make_vector(const char* op, int64_t n) {
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -8,6 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A kernel call that can be made again.
@@ -88,3 +90,5 @@ inline void check_not_recording(const char* what) {
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -2,6 +2,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// How many threads a kernel may use. At first: the number of hardware threads.
@@ -43,3 +45,5 @@ void parallel_for(int64_t n, int64_t grain, F&& f) {
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#pragma GCC visibility push(default)
+
 #ifndef __has_feature  // clang's; g++ defines the macros below instead
 #define __has_feature(x) 0
 #endif
@@ -91,3 +93,5 @@ void* allocate_large(size_t bytes);
 void release_large(void* p, size_t bytes) noexcept;
 
 }  // namespace gradus::pool
+
+#pragma GCC visibility pop

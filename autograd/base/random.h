@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// NumPy's legacy generator (numpy.random.RandomState), bit for bit: the Mersenne Twister MT19937 (Matsumoto
@@ -103,3 +105,5 @@ Generator& default_generator();
 void manual_seed(uint64_t seed);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

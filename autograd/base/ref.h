@@ -6,6 +6,8 @@
 #include <sys/single_threaded.h>
 #endif
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 namespace detail {
@@ -88,3 +90,5 @@ class Ref {
 };
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 
 #include <concepts>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A number with the category it was written in. As an operand it promotes by category only: 2.5 makes
@@ -45,3 +47,5 @@ class Scalar {
 };
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// The most dims a tensor can have.
@@ -180,3 +182,5 @@ struct fmt::formatter<gradus::Dtype> : gradus::detail::TextFormatter {
     return fmt::format_to(c.out(), "{}", gradus::name_of(d));
   }
 };
+
+#pragma GCC visibility pop

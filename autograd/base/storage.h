@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <new>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// The memory of one or more tensors, with a version that every write raises. Small ones lie in one
@@ -73,3 +75,5 @@ class Storage : public Counted {
 static_assert(sizeof(Storage) == 32);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

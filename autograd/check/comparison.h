@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/check/gradcheck.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// A function of leaves that are changed in place, at one point.
@@ -17,3 +19,5 @@ struct Subject {
 GradcheckReport compare(const Subject& subject, const GradcheckOptions& options);
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// A right gradient of zero may be this far off.
@@ -50,3 +52,5 @@ std::optional<Diagnosis> diagnose(const Evidence& evidence, size_t i);
 Diagnosis describe(const Evidence& evidence, size_t i);
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

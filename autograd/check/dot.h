@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// What a picture of a graph shows.
@@ -33,3 +35,5 @@ std::vector<BackwardFrame> backward_frames(const Tensor& y, const NamedTensors& 
                                            const DotOptions& options = {});
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

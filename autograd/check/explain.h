@@ -4,6 +4,8 @@
 #include <functional>
 #include <optional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A tensor as an explanation shows it: all numbers of a small one, a summary of a large one. It is a copy:
@@ -95,3 +97,5 @@ struct fmt::formatter<gradus::Explanation> : gradus::detail::TextFormatter {
     return fmt::format_to(c.out(), "{}", e.str());
   }
 };
+
+#pragma GCC visibility pop

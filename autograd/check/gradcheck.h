@@ -4,6 +4,8 @@
 #include <concepts>
 #include <functional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// How gradients are checked.
@@ -98,3 +100,5 @@ GradcheckReport check_gradient(const F& f, const Tensors& inputs, const Tensors&
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -2,6 +2,8 @@
 #include <gradus/autograd/core/tensor.h>
 #include <gradus/autograd/kernels/probe.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// A pointwise formula of the library as a diagnosis uses it: at any place, not only where it was recorded.
@@ -27,3 +29,5 @@ struct Slip {
 const std::vector<Slip>& slips();
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

@@ -4,6 +4,8 @@
 
 #include <optional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// Explains wrong gradients by the graph of f: the backward pass runs again and again, each time with one
@@ -19,3 +21,5 @@ std::vector<std::optional<Diagnosis>> find_mistakes(const Subject& subject, cons
                                                     const std::vector<bool>& open);
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

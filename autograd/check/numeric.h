@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A line through a float64 tensor's values, x + t u, along which the tensor is moved in place; it is put
@@ -49,3 +51,5 @@ std::vector<Slope> best_slopes(const Values& f, const std::vector<double>& at_st
                                double precision, const std::vector<double>& rounding);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 namespace detail {
@@ -148,3 +150,5 @@ struct fmt::formatter<gradus::GradcheckReport> : gradus::detail::TextFormatter {
     return fmt::format_to(c.out(), "{}", r.str());
   }
 };
+
+#pragma GCC visibility pop

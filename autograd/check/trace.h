@@ -4,6 +4,8 @@
 #include <functional>
 #include <unordered_map>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// What the rule of a node gives for each input (undefined: nothing), from the gradients of its results.
@@ -59,3 +61,5 @@ class Trace {
 };
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

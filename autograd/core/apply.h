@@ -6,6 +6,8 @@
 #include <tuple>
 #include <type_traits>
 
+#pragma GCC visibility push(default)
+
 /// How an op is recorded. An op is a trivially copyable struct whose data members are its attributes:
 ///
 ///   name                    as it is printed and looked up
@@ -472,3 +474,5 @@ requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 /// What the parameters and buffers of modules need of a tensor: it stays the same while its elements change.
 namespace gradus::detail {
 
@@ -11,3 +13,5 @@ Tensor clone_apart(const Tensor& x);
 void convert_in_place(Tensor& x, Dtype dtype);
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

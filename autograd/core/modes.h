@@ -1,5 +1,7 @@
 #pragma once
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 namespace detail {
@@ -46,3 +48,5 @@ class KeepValues {
 };
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

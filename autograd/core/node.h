@@ -8,6 +8,8 @@
 #include <new>
 #include <span>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 class Back;
@@ -286,3 +288,5 @@ inline Tensor& Tensor::operator=(Tensor&&) & noexcept = default;
 inline Tensor::~Tensor() = default;
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

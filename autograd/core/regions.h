@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/apply.h>
 
+#pragma GCC visibility push(default)
+
 /// Four ops on a region of a tensor: what a view selects. They are closed under differentiation and carry
 /// all of views and in-place writes. A region is a Layout relative to the first element of a row-major
 /// tensor; ShapeError where it does not lie inside.
@@ -14,3 +16,5 @@ Tensor embed(const Tensor& x, const Layout& region, const Shape& shape);
 Tensor blank(const Tensor& x, const Layout& region);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

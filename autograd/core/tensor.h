@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 class Node;
@@ -422,3 +424,5 @@ struct fmt::formatter<gradus::Tensor> : gradus::detail::TextFormatter {
     return fmt::format_to(c.out(), "{}", gradus::str(x));
   }
 };
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <span>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Adds dL/d(leaf) to the grad() of every leaf that `outputs` were computed from, L = Σ sum(gradients[i] ·
@@ -58,3 +60,5 @@ inline void run_rule(const Node& n, Back& b, std::span<const Tensor> g) {
 }  // namespace detail
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/apply.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// What a function of one's own keeps for its backward pass: inputs and outputs, nothing else. An undefined
@@ -81,3 +83,5 @@ Tensor custom(const char* name, const Tensors& inputs, F&& forward,
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// The Jacobian of y = f(x) at x, of shape [*y.shape, *x.shape]: element (i, j) is dy_i / dx_j.
@@ -12,3 +14,5 @@ Tensor jacobian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x, 
 Tensor hessian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x, bool create_graph = false);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

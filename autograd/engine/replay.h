@@ -4,6 +4,8 @@
 #include <functional>
 #include <memory>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A step that was recorded: calling it runs the same kernels on the same memory, in the same order, without
@@ -56,3 +58,5 @@ class Replay {
 Replay record(const std::function<void()>& step, int warmup = 2);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

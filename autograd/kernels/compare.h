@@ -2,6 +2,8 @@
 #include <gradus/autograd/base/scalar.h>
 #include <gradus/autograd/base/shape.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::kernels {
 
 enum class Compare { Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual, Same };
@@ -30,3 +32,5 @@ void where(Dtype dtype, void* y, const Shape& shape, const bool* c, const Layout
            const Layout& la, const void* b, const Layout& lb);
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::kernels {
 
 /// C = A · B + bias: A is [m, k], B is [k, n], C is [m, n]; the bias has n elements, added to every row, or
@@ -19,3 +21,5 @@ void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, 
                    const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums);
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <optional>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::kernels {
 
 /// The row-major position of the first index outside [0, size) that is not `ignored`, or -1.
@@ -23,3 +25,5 @@ void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const La
 void embed(Dtype dtype, void* y, const Layout& region, const void* g, const Layout& lg);
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop

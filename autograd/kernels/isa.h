@@ -1,5 +1,7 @@
 #pragma once
 
+#pragma GCC visibility push(default)
+
 /// The instruction set that this translation unit is compiled for: a namespace name of its own, since the
 /// same inline functions compiled with other flags must never meet under one name.
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
@@ -30,3 +32,5 @@ bool supported(Level level);
 Level level_in_use();
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop

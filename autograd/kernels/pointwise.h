@@ -2,6 +2,8 @@
 #include <gradus/autograd/kernels/formulas.h>
 #include <gradus/autograd/kernels/math.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::kernels {
 
 /// Computes one row of n elements. Operand k has element k at in[k] + i * in_strides[k]; operands that the
@@ -26,6 +28,8 @@ struct PointwiseKernels {
 const void* const* pointwise_table(Level level);
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop
 
 namespace gradus::GRADUS_LEVEL_NAMESPACE {
 

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/base/shape.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::kernels {
 
 /// y = Σ x over the dims whose bit is set; y is contiguous over the dims that are kept, in order.
@@ -52,3 +54,5 @@ void cross_entropy_gradient(const Classified& c, void* dx, const void* statistic
                             bool mean);
 
 }  // namespace gradus::kernels
+
+#pragma GCC visibility pop

@@ -38,6 +38,9 @@ std::string Symbol::within(Level level, bool at_the_left) const {
   return alone ? text() : fmt::format("({})", text());
 }
 
+// What the header says of visibility, g++ 12 forgets for friends.
+#pragma GCC visibility push(default)
+
 Symbol operator+(const Symbol& a, const Symbol& b) {
   return {Symbol::sum, fmt::format("{} + {}", a.within(Symbol::sum), b.within(Symbol::sum, false))};
 }
@@ -100,5 +103,7 @@ Symbol where(const Symbol& mask, const Symbol& a, const Symbol& b) {
           fmt::format("{} where {}, {}{}", a.within(Symbol::sum), mask.within(Symbol::comparison),
                       b.level_ == Symbol::choice ? "" : "else ", b.text())};
 }
+
+#pragma GCC visibility pop
 
 }  // namespace gradus

@@ -3,6 +3,8 @@
 
 #include <string>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// A stand-in for a number that writes down what is computed with it. A formula (formulas.h) run on symbols
@@ -94,3 +96,5 @@ std::string formula_of(const F& f) {
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -2,6 +2,8 @@
 #include <gradus/autograd/base/random.h>
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Uninitialised elements: every one must be written before it is read.
@@ -92,3 +94,5 @@ requires std::is_arithmetic_v<T> Tensor tensor(const std::vector<T>& values,
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 // ---- one operand. Integer and bool tensors are converted to float32 where the op has no integer kernel.
@@ -71,3 +73,5 @@ Tensor where(const Tensor& condition, Scalar a, Scalar b);
 Tensor& relu_(Tensor& x);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// y[i…] = x[i… with i_dim replaced by index[i…]]. index: int64, as many dims as x, no larger than x in the
@@ -11,3 +13,5 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index);
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// The tensors one after another along an existing dim; all other sizes must be equal. Dtypes promote.
@@ -9,3 +11,5 @@ Tensor cat(const Tensors& x, int64_t dim = 0);
 Tensor stack(const Tensors& x, int64_t dim = 0);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// What becomes of the losses of the elements: each by itself, their mean, or their sum.
@@ -29,3 +31,5 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
                      double label_smoothing = 0);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/tensor.h>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Matrix product, with NumPy's rules: [m, k] x [k, n] = [m, n]; a 1-d operand is a row on the left, a column
@@ -13,3 +15,5 @@ Tensor dot(const Tensor& a, const Tensor& b);
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& b = {});
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

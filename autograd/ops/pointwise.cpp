@@ -162,6 +162,9 @@ template <int K>
 
 }  // namespace
 
+// What the header says of visibility, g++ 12 forgets for templates that are instantiated here.
+#pragma GCC visibility push(default)
+
 template <int K>
 void run_rows_into(const Kernel& kernel, const void* op, const Tensor& y, const Tensor* const* x) {
   switch (y.dtype()) {
@@ -198,6 +201,8 @@ GRADUS_OPERANDS(4)
 GRADUS_OPERANDS(5)
 GRADUS_OPERANDS(6)
 #undef GRADUS_OPERANDS
+
+#pragma GCC visibility pop
 
 Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* const> tensors,
                    std::span<const Scalar> numbers) {

@@ -5,6 +5,8 @@
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/elementwise.h>
 
+#pragma GCC visibility push(default)
+
 /// How a formula (kernels/formulas.h) becomes an op on tensors. A formula defined in a program works as well:
 ///
 ///   struct Gauss {                                    // y = e^(-x²)
@@ -249,3 +251,5 @@ requires(detail::is_operand<X>&&...) Tensor& pointwise_inplace(const F& f, Tenso
 }
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -3,6 +3,8 @@
 
 #include <tuple>
 
+#pragma GCC visibility push(default)
+
 namespace gradus {
 
 /// Sum over everything, or over `dims` (negative ones count from the end; none: over everything). Integers
@@ -38,3 +40,5 @@ Tensor log_softmax(const Tensor& x, int64_t dim);
 Tensor sum_to(const Tensor& x, const Shape& shape);
 
 }  // namespace gradus
+
+#pragma GCC visibility pop

@@ -5,6 +5,8 @@
 #include <variant>
 #include <vector>
 
+#pragma GCC visibility push(default)
+
 /// The op table: one row for each op, beside its definition in NAME_rows.cpp. Tests, benchmarks and the
 /// conformance runner know ops only through it. It is an object of its own, which only these link.
 namespace gradus {
@@ -84,3 +86,5 @@ std::vector<OpRow> index_rows();
 std::vector<OpRow> loss_rows();
 
 }  // namespace gradus
+
+#pragma GCC visibility pop
