@@ -36,6 +36,7 @@ minimal: test
 	cmake --preset release
 
 consumers: test
+	@scripts/install.sh consumers
 	scripts/consumers.sh
 
 sanitizers: packages

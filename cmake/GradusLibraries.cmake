@@ -5,13 +5,19 @@ function(gradus_library part)
   add_library(gradus_${part} ${sources})
   add_library(gradus::${part} ALIAS gradus_${part})
   gradus_usage(gradus_${part})
-  set_target_properties(gradus_${part} PROPERTIES EXPORT_NAME ${part} LINKER_LANGUAGE CXX)
+  set_target_properties(gradus_${part} PROPERTIES EXPORT_NAME ${part} LINKER_LANGUAGE CXX INSTALL_RPATH $ORIGIN)
+  if(BUILD_SHARED_LIBS)
+    target_link_options(gradus_${part} PRIVATE LINKER:--version-script=${PROJECT_SOURCE_DIR}/cmake/exports.map)
+    set_property(TARGET gradus_${part} PROPERTY LINK_DEPENDS ${PROJECT_SOURCE_DIR}/cmake/exports.map)
+  endif()
 endfunction()
 
 function(gradus_usage target)
   target_compile_features(${target} PUBLIC cxx_std_20)
   target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/include>
                                               $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  # What is exported, the headers say: between visibility push(default) and pop.
+  set_target_properties(${target} PROPERTIES CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
 endfunction()
 
 # Kernels are always optimised: at -O0 they are 50 times slower, and std inlines would stay as weak copies
@@ -38,7 +44,9 @@ function(gradus_kernels)
   foreach(name IN LISTS names)
     add_library(gradus_kernels_${name} OBJECT ${levels})
     gradus_usage(gradus_kernels_${name})
-    set_property(TARGET gradus_kernels_${name} PROPERTY POSITION_INDEPENDENT_CODE ${BUILD_SHARED_LIBS})
+    if(BUILD_SHARED_LIBS)
+      set_property(TARGET gradus_kernels_${name} PROPERTY POSITION_INDEPENDENT_CODE ON)
+    endif()
     # g++ 12 calls its own AVX-512 intrinsics uninitialized (GCC bug 105593).
     target_compile_options(gradus_kernels_${name} PRIVATE ${flags_${name}} -fno-plt
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized -Wno-uninitialized>)

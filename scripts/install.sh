@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what Gradus builds with, where it is missing: scripts/install.sh [check] [bench] [docs] [pictures]
+# Installs what Gradus builds with, where it is missing: scripts/install.sh [consumers] [check] [bench] [docs] [pictures]
+# consumers: also git, from which one of the consumer projects takes Gradus;
 # check: also what `make check-long` needs; bench: also the peer that `make bench` measures; docs: also what
 # `make docs` needs; pictures: also Graphviz, which draws graphs, and Chromium, in which reports are tested.
 set -eu
@@ -9,12 +10,13 @@ required="g++ cmake ninja-build libfmt-dev libspdlog-dev libgtest-dev libgmock-d
 optional="libhdf5-dev"
 for set in "$@"; do
   case $set in
+    consumers) required="$required git" ;;
     check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
     # Without OpenBLAS, libtorch multiplies with the reference BLAS, at a tenth of its speed.
     bench) optional="$optional libtorch-dev libopenblas0-pthread" ;;
     docs) required="$required doxygen doxygen-awesome-css" ;;
     pictures) optional="$optional graphviz chromium" ;;
-    *) echo "install.sh: unknown set of packages: '$set' (known: check, bench, docs, pictures)" >&2; exit 2 ;;
+    *) echo "install.sh: unknown set of packages: '$set' (known: consumers, check, bench, docs, pictures)" >&2; exit 2 ;;
   esac
 done
 
