@@ -56,8 +56,8 @@ docs:
 	GRADUS_DOCS=build/docs doxygen docs/Doxyfile
 
 # What takes longer than a change should wait for.
-.PHONY: check-long long levels clang tidy asan tsan check-packages
-check-long: long levels clang tidy asan tsan
+.PHONY: check-long long levels shared portable clang tidy asan tsan check-packages
+check-long: long levels shared portable clang tidy asan tsan
 
 check-packages:
 	@scripts/install.sh check
@@ -69,6 +69,15 @@ long: test
 levels: test
 	for level in baseline $$(/lib64/ld-linux-x86-64.so.2 --help | sed -n 's/^ *x86-64-\(v[34]\) (supp.*/\1/p'); do \
 	  echo "GRADUS_ISA=$$level"; GRADUS_ISA=$$level ctest --no-tests=error --test-dir build || exit 1; done
+
+# What a test reaches, the shared libraries export.
+shared: packages
+	cmake --preset shared
+	cmake --build build-shared
+	ctest --no-tests=error --test-dir build-shared
+
+portable: check-packages test
+	scripts/portable.sh
 
 clang: check-packages
 	cmake --preset clang
@@ -101,4 +110,4 @@ format:
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
 
 clean:
-	rm -rf build build-debug build-asan build-tsan build-clang
+	rm -rf build build-debug build-shared build-asan build-tsan build-clang

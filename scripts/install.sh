@@ -11,7 +11,7 @@ optional="libhdf5-dev"
 for set in "$@"; do
   case $set in
     consumers) required="$required git" ;;
-    check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev" ;;
+    check) required="$required clang-14 clang-tidy-14 libclang-rt-14-dev libc++-14-dev libc++abi-14-dev emscripten" ;;
     # Without OpenBLAS, libtorch multiplies with the reference BLAS, at a tenth of its speed.
     bench) optional="$optional libtorch-dev libopenblas0-pthread" ;;
     docs) required="$required doxygen doxygen-awesome-css" ;;

@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <utility>
 
@@ -99,7 +100,7 @@ namespace {
 
 constexpr size_t kAlign = 64, kHuge = size_t(1) << 20;
 constexpr size_t kKeptPerThread = size_t(8) << 20, kKeptHuge = size_t(512) << 20;
-constexpr int kHighestBit = 62;
+constexpr int kHighestBit = std::numeric_limits<size_t>::digits - 2;
 
 /// Four sizes per doubling, from 64 bytes on.
 struct LargeClass {

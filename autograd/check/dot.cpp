@@ -45,12 +45,12 @@ std::string escaped(std::string_view text) {
 /// The numbers of a small tensor; of a large one its range.
 std::string brief(const Tensor& x) {
   const std::vector<double> v = x.to_vector();
-  const auto bad = std::ranges::count_if(v, [](double e) { return std::isnan(e); });
+  const auto bad = std::count_if(v.begin(), v.end(), [](double e) { return std::isnan(e); });
   if (v.size() == 1) return fmt::format("{:.4g}", v[0]);
   if (v.size() <= 4) return fmt::format("[{:.3g}]", fmt::join(v, ", "));
   if (bad > 0) return fmt::format("NaN in {} of {}", bad, v.size());
-  const auto [low, high] = std::ranges::minmax(v);
-  return fmt::format("{:.3g} … {:.3g}", low, high);
+  const auto [low, high] = std::minmax_element(v.begin(), v.end());
+  return fmt::format("{:.3g} … {:.3g}", *low, *high);
 }
 
 /// "blocks.0" of "blocks.0.up.weight" at depth 2; all of its module where that is less deep, and nothing
@@ -102,7 +102,8 @@ class Picture {
     size_t deepest = 0;
     for (const Node* node : nodes_)
       if (const auto name = node_names_.find(node); name != node_names_.end())
-        deepest = std::max(deepest, static_cast<size_t>(std::ranges::count(name->second, '.')));
+        deepest =
+            std::max(deepest, static_cast<size_t>(std::count(name->second.begin(), name->second.end(), '.')));
     if (count <= most_nodes) deepest = 0;
     for (size_t depth = deepest; depth > 0; depth--) {
       std::string module;

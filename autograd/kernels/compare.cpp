@@ -34,18 +34,19 @@ void compare_as(bool* y, const Shape& shape, const A* a, const Layout& la, const
   });
 }
 
+// std::is_lt and its like are not in libc++ 13.
+using Order = std::partial_ordering;
+
 /// How a and b compare as numbers.
-std::partial_ordering order(int64_t a, int64_t b) { return a <=> b; }
-std::partial_ordering order(int64_t a, double b) {
+Order order(int64_t a, int64_t b) { return a <=> b; }
+Order order(int64_t a, double b) {
   // Where rounding a ends at b, b is an integer: an int64, or 2^63.
-  if (const auto rounded = static_cast<double>(a) <=> b; std::is_neq(rounded)) return rounded;
-  return b < 0x1p63 ? a <=> static_cast<int64_t>(b) : std::partial_ordering::less;
+  if (const auto rounded = static_cast<double>(a) <=> b; rounded != Order::equivalent) return rounded;
+  return b < 0x1p63 ? a <=> static_cast<int64_t>(b) : Order::less;
 }
-std::partial_ordering order(double a, int64_t b) {
+Order order(double a, int64_t b) {
   const auto turned = order(b, a);
-  return std::is_lt(turned)   ? std::partial_ordering::greater
-         : std::is_gt(turned) ? std::partial_ordering::less
-                              : turned;
+  return turned == Order::less ? Order::greater : turned == Order::greater ? Order::less : turned;
 }
 
 /// The T that stands for a number: the largest that is not above it, or the smallest T where there is none. A
@@ -57,7 +58,7 @@ T nearest_of(int64_t number) {
     return static_cast<T>(std::clamp<int64_t>(number, Limits::min(), Limits::max()));
   } else {
     const T rounded = static_cast<T>(number);
-    return std::is_gt(order(rounded, number)) ? std::nextafter(rounded, -Limits::infinity()) : rounded;
+    return order(rounded, number) == Order::greater ? std::nextafter(rounded, -Limits::infinity()) : rounded;
   }
 }
 template <class T>
@@ -72,7 +73,7 @@ T nearest_of(double number) {
 
 /// How that T compares with the number.
 template <class T, class Number>
-std::partial_ordering side_of(T nearest, Number number) {
+Order side_of(T nearest, Number number) {
   if constexpr (std::is_integral_v<T>)
     return order(static_cast<int64_t>(nearest), number);
   else if constexpr (std::is_integral_v<Number>)
@@ -80,7 +81,7 @@ std::partial_ordering side_of(T nearest, Number number) {
   else if (std::isinf(static_cast<T>(number)))
     return static_cast<double>(nearest) <=> number;
   else
-    return std::partial_ordering::equivalent;
+    return Order::equivalent;
 }
 
 template <class T, class Number>
@@ -88,14 +89,14 @@ Comparison comparable_as(Compare op, Number number) {
   using Limits = std::numeric_limits<T>;
   const T nearest = nearest_of<T>(number);
   const auto side = side_of(nearest, number);
-  if (std::is_eq(side)) return {op, nearest};
+  if (side == Order::equivalent) return {op, nearest};
   // No T is the number, so that x < number is x <= nearest.
   const bool smaller = op == Compare::Less || op == Compare::LessEqual;
   const bool larger = op == Compare::Greater || op == Compare::GreaterEqual;
-  if (std::is_lt(side) && smaller) return {Compare::LessEqual, nearest};
-  if (std::is_lt(side) && larger) return {Compare::Greater, nearest};
+  if (side == Order::less && smaller) return {Compare::LessEqual, nearest};
+  if (side == Order::less && larger) return {Compare::Greater, nearest};
   // Of all x alike, NaN included.
-  const bool always = op == Compare::NotEqual || (std::is_gt(side) && larger);
+  const bool always = op == Compare::NotEqual || (side == Order::greater && larger);
   if constexpr (std::is_integral_v<T>)
     return {always ? Compare::GreaterEqual : Compare::Less, Limits::min()};
   else
@@ -109,12 +110,12 @@ void compare_numbers(Compare op, bool* y, const Shape& shape, const A* a, const 
     compare_as(y, shape, a, la, b, lb, [f](A p, B q) { return f(order(p, q)); });
   };
   switch (op) {
-    case Compare::Equal: return run([](auto o) { return std::is_eq(o); });
-    case Compare::NotEqual: return run([](auto o) { return std::is_neq(o); });
-    case Compare::Less: return run([](auto o) { return std::is_lt(o); });
-    case Compare::LessEqual: return run([](auto o) { return std::is_lteq(o); });
-    case Compare::Greater: return run([](auto o) { return std::is_gt(o); });
-    default: return run([](auto o) { return std::is_gteq(o); });
+    case Compare::Equal: return run([](auto o) { return o == Order::equivalent; });
+    case Compare::NotEqual: return run([](auto o) { return o != Order::equivalent; });
+    case Compare::Less: return run([](auto o) { return o == Order::less; });
+    case Compare::LessEqual: return run([](auto o) { return o == Order::less || o == Order::equivalent; });
+    case Compare::Greater: return run([](auto o) { return o == Order::greater; });
+    default: return run([](auto o) { return o == Order::greater || o == Order::equivalent; });
   }
 }
 
