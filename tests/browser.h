@@ -8,10 +8,9 @@
 #include <algorithm>
 #include <csignal>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <vector>
 
-#include "program.h"
+#include "needs.h"
 
 namespace gradus {
 
@@ -19,16 +18,6 @@ namespace gradus {
 class Browser {
  public:
   using json = nlohmann::json;
-
-  /// Where Chromium is; empty where it is not installed.
-  static std::string program() {
-    const char* path = std::getenv("PATH");
-    std::stringstream folders(path ? path : "");
-    for (std::string folder; std::getline(folders, folder, ':');)
-      for (const char* name : {"/chromium", "/chromium-browser", "/google-chrome"})
-        if (access((folder + name).c_str(), X_OK) == 0) return folder + name;
-    return "";
-  }
 
   Browser() {
     signal(SIGPIPE, SIG_IGN);  // a browser that has ended is an exception, not the end of the tests
@@ -46,7 +35,7 @@ class Browser {
     posix_spawn_file_actions_adddup2(&actions, from[1], 4);
     for (const int fd : {0, 1, 2})
       posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", fd == 0 ? O_RDONLY : O_WRONLY, 0);
-    std::vector<std::string> words = {program(),
+    std::vector<std::string> words = {path_of_chromium(),
                                       "--headless",
                                       "--disable-gpu",
                                       "--disable-quic",

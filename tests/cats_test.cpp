@@ -16,16 +16,16 @@
 #include <filesystem>
 #include <map>
 
-#include "program.h"
+#include "needs.h"
 #include "text_support.h"
 
 // The numbers are those of the tutorial's own NumPy program: NumPy 1.24 in float64.
 namespace gradus::examples {
 namespace {
 
-const char* data_folder() { return reads_hdf5() ? std::getenv("GRADUS_DATA") : nullptr; }
-#define SKIP_WITHOUT_DATA() \
-  if (!data_folder()) GTEST_SKIP() << "GRADUS_DATA names no folder with the cat pictures, or no libhdf5"
+Need cat_pictures() {
+  return {reads_hdf5() && environment("GRADUS_DATA").there, "libhdf5, and GRADUS_DATA in the environment"};
+}
 
 // Every 100 iterations, and after the last.
 const std::vector<double> kCatsCosts = {
@@ -42,7 +42,7 @@ struct CatNetwork {
   nn::Sequential network = make_network({12288, 20, 7, 5, 1}, "relu", kFloat64);
 
   CatNetwork() {
-    const Cats cats = load_cats(data_folder());
+    const Cats cats = load_cats(std::getenv("GRADUS_DATA"));
     x = inputs(cats.train, kFloat64), y = labels(cats.train, kFloat64);
     test_x = inputs(cats.test, kFloat64), test_y = labels(cats.test, kFloat64);
     init_as_numpy(network, 1, [](double r, double fan_in) { return r / std::sqrt(fan_in); });
@@ -66,7 +66,7 @@ struct CatNetwork {
 };
 
 TEST(CatsTutorial, StartsFromTheTutorialsWeights) {
-  SKIP_WITHOUT_DATA();
+  GRADUS_SKIP_WITHOUT(cat_pictures());
   CatNetwork cats;
   const Tensor& w1 = cats.network.get<nn::Linear>(0).weight;
   EXPECT_EQ(w1.slice(1, 0, 5)[0].to_vector(),
@@ -79,7 +79,7 @@ TEST(CatsTutorial, StartsFromTheTutorialsWeights) {
 }
 
 TEST(CatsTutorial, FirstCostAndGradientsAreTheTutorials) {
-  SKIP_WITHOUT_DATA();
+  GRADUS_SKIP_WITHOUT(cat_pictures());
   CatNetwork cats;
   const Tensor cost = cats.cost();
   EXPECT_NEAR(cost.item(), kCatsCosts[0], 1e-14);
@@ -94,14 +94,13 @@ TEST(CatsTutorial, FirstCostAndGradientsAreTheTutorials) {
 }
 
 TEST(CatsTutorialSlow, FirstTwoHundredIterationsMatch) {
-  SKIP_WITHOUT_DATA();
+  GRADUS_SKIP_WITHOUT(cat_pictures());
   CatNetwork().train_and_compare(0, 200);
 }
 
 TEST(CatsTutorialSlow, LongTheWholeRunMatches) {
-  SKIP_WITHOUT_DATA();
-  if (!std::getenv("GRADUS_LONG"))
-    GTEST_SKIP() << "GRADUS_LONG is not set; the first 200 iterations are a test, too";
+  GRADUS_SKIP_WITHOUT(cat_pictures());
+  GRADUS_SKIP_WITHOUT(environment("GRADUS_LONG"));
   CatNetwork cats;
   cats.train_and_compare(0, 2000);
   cats.expect_accuracies(205.0 / 209, 0.80);
@@ -120,15 +119,16 @@ std::string error_on(const TemporaryFolder& folder, const std::string& options =
 }
 
 TEST(CatsProgram, BadFilesAreNamed) {
-  SKIP_WITHOUT_DATA();
+  GRADUS_SKIP_WITHOUT(cat_pictures());
   GRADUS_SKIP_WITHOUT(kCatsProgram);
   const TemporaryFolder folder;
   const std::string train = folder / "train_catvnoncat.h5", test = folder / "test_catvnoncat.h5";
-  const std::string whole_test = data_folder() + std::string("/test_catvnoncat.h5");
+  const std::string whole_test = std::getenv("GRADUS_DATA") + std::string("/test_catvnoncat.h5");
   std::string text = error_on(folder);
   EXPECT_TRUE(contains(text, train + ": no such file")) << text;
 
-  const std::vector<std::byte> whole = read_file("test", data_folder() + std::string("/train_catvnoncat.h5"));
+  const std::vector<std::byte> whole =
+      read_file("test", std::getenv("GRADUS_DATA") + std::string("/train_catvnoncat.h5"));
   std::filesystem::copy_file(whole_test, test);
   write_file(train, std::span(whole).first(whole.size() / 2));
   text = error_on(folder);
@@ -151,14 +151,15 @@ TEST(CatsProgram, BadFilesAreNamed) {
 }
 
 TEST(CatsProgram, EveryOptionTrains) {
-  SKIP_WITHOUT_DATA();
+  GRADUS_SKIP_WITHOUT(cat_pictures());
   GRADUS_SKIP_WITHOUT(kCatsProgram);
   const TemporaryFolder folder;
   for (const char* options :
        {"--layers 12288,1", "--layers 12288,4,3,1 --dropout 0.2 --clip 1e-8 --l2 0.1",
         "--dtype float32 --optimizer adam --layers 12288,5,1", "--optimizer rmsprop --quiet"}) {
-    const Outcome outcome = run_program(kCatsProgram, fmt::format("--iterations 3 --data {} --out {} {}",
-                                                                  data_folder(), folder / "out", options));
+    const Outcome outcome =
+        run_program(kCatsProgram, fmt::format("--iterations 3 --data {} --out {} {}",
+                                              std::getenv("GRADUS_DATA"), folder / "out", options));
     EXPECT_EQ(outcome.code, 0) << options << '\n' << outcome.text;
     EXPECT_TRUE(contains(outcome.text, "Accuracy: train 0.")) << outcome.text;
     for (const char* name : {"out/cats_cost.svg", "out/cats_mislabelled.svg"})

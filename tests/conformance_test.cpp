@@ -10,7 +10,7 @@
 #include <cstring>
 #include <sstream>
 
-#include "program.h"
+#include "needs.h"
 
 namespace gradus::conformance {
 namespace {
@@ -162,8 +162,8 @@ TEST(Conformance, ComparesAsTheFormatSays) {
 class ConformanceCorpus : public testing::Test {
  protected:
   void SetUp() override {
-    if (const char* name = std::getenv("GRADUS_CORPUS")) corpus = name;
-    if (corpus.empty()) GTEST_SKIP() << "GRADUS_CORPUS names no folder";
+    GRADUS_SKIP_WITHOUT(environment("GRADUS_CORPUS"));
+    corpus = std::getenv("GRADUS_CORPUS");
   }
   fs::path corpus;
 };
@@ -177,7 +177,7 @@ TEST_F(ConformanceCorpus, TierOneIsWhole) {
 }
 
 TEST_F(ConformanceCorpus, OneCorruptedCaseIsOneFailure) {
-  if (!fs::exists(corpus / "exp_basic")) GTEST_SKIP() << "this corpus has no case exp_basic";
+  GRADUS_SKIP_WITHOUT(fs::exists(corpus / "exp_basic"), "a corpus with the case exp_basic");
   const TemporaryFolder folder;
   fs::copy(corpus / "exp_basic", folder / "exp_basic", fs::copy_options::recursive);
   examples::write_file(folder / "manifest.json", std::string_view(R"({"cases": [

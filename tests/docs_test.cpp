@@ -6,7 +6,7 @@
 #include <set>
 #include <sstream>
 
-#include "program.h"
+#include "needs.h"
 #include "text_support.h"
 
 /// The pages say what is so: their code stands in the files to which they link, and these are compiled and

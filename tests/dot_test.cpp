@@ -5,7 +5,7 @@
 #include <fstream>
 #include <regex>
 
-#include "program.h"
+#include "needs.h"
 #include "text_support.h"
 
 namespace gradus {
@@ -87,7 +87,7 @@ TEST(Dot, NamesAreEscapedAndGraphvizReadsThem) {
   const Example e;
   const std::string dot = to_dot(e.loss, {{"the \"w\" <&>\\", e.w}});
   EXPECT_THAT(dot, HasSubstr("<B>the &quot;w&quot; &lt;&amp;&gt;\\</B>"));
-  if (graphviz_is_missing()) GTEST_SKIP() << "Graphviz is not installed";
+  GRADUS_SKIP_WITHOUT(graphviz());
   EXPECT_THAT(laid_out(dot, "svg"), HasSubstr("the &quot;w&quot; &lt;&amp;&gt;\\</text>"));
 }
 
@@ -159,7 +159,7 @@ TEST(Dot, GradientsAppearNodeByNode) {
 }
 
 TEST(Dot, GraphvizLaysAllFramesOutAlike) {
-  if (graphviz_is_missing()) GTEST_SKIP() << "Graphviz is not installed";
+  GRADUS_SKIP_WITHOUT(graphviz());
   const Example e;
   // A line "node n0 x y width height …" for each.
   const std::regex place("node (n\\d+ \\S+ \\S+ \\S+ \\S+)");

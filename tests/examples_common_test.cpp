@@ -19,7 +19,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "program.h"
+#include "needs.h"
 #include "text_support.h"
 
 namespace gradus::examples {
@@ -191,8 +191,7 @@ TEST(Npy, CutAndDamagedFilesAreRefusedOrRead) {
 TEST(Npy, HostileFilesGetTheirVerdicts) {
   const char* corpus = std::getenv("GRADUS_CORPUS");
   const fs::path folder = corpus ? fs::weakly_canonical(corpus).parent_path() / "hostile_files" : fs::path();
-  if (!fs::exists(folder / "verdicts.json"))
-    GTEST_SKIP() << "GRADUS_CORPUS names no folder beside hostile_files";
+  GRADUS_SKIP_WITHOUT(fs::exists(folder / "verdicts.json"), "GRADUS_CORPUS, a folder beside hostile_files");
   const auto verdicts = nlohmann::json::parse(text_of((folder / "verdicts.json").string()));
   int tried = 0;
   for (const auto& entry : verdicts.items()) {
@@ -207,11 +206,10 @@ TEST(Npy, HostileFilesGetTheirVerdicts) {
   EXPECT_GE(tried, 15);
 }
 
-#define SKIP_WITHOUT_HDF5() \
-  if (!reads_hdf5()) GTEST_SKIP() << "built without libhdf5"
+const Need hdf5(reads_hdf5(), "libhdf5");
 
 TEST(Hdf5, ReadsPicturesLabelsAndNames) {
-  SKIP_WITHOUT_HDF5();
+  GRADUS_SKIP_WITHOUT(hdf5);
   const std::string path = fixture("small.h5");
   const Array pictures = read_hdf5(path, "pictures", kUInt8, {{-1, 3, 2}});
   EXPECT_EQ(pictures.shape, (Shape{2, 3, 2}));
@@ -231,7 +229,7 @@ TEST(Hdf5, ReadsPicturesLabelsAndNames) {
 }
 
 TEST(Hdf5, ErrorsNameWhatWasFoundAndExpected) {
-  SKIP_WITHOUT_HDF5();
+  GRADUS_SKIP_WITHOUT(hdf5);
   const std::string path = fixture("small.h5");
   testing::internal::CaptureStderr();
   const struct {
@@ -272,7 +270,7 @@ TEST(Hdf5, ErrorsNameWhatWasFoundAndExpected) {
 }
 
 TEST(Hdf5, CutFilesAreRefused) {
-  SKIP_WITHOUT_HDF5();
+  GRADUS_SKIP_WITHOUT(hdf5);
   const TemporaryFolder folder;
   const std::string path = folder / "cut.h5", whole = text_of(fixture("small.h5"));
   for (size_t length : {size_t(0), size_t(7), size_t(8), size_t(100), whole.size() / 2, whole.size() - 1}) {
@@ -288,10 +286,9 @@ TEST(Hdf5, CutFilesAreRefused) {
 }
 
 TEST(Cats, AreThePicturesOfTheCourse) {
-  SKIP_WITHOUT_HDF5();
-  const char* folder = std::getenv("GRADUS_DATA");
-  if (!folder) GTEST_SKIP() << "GRADUS_DATA names no folder with the cat pictures";
-  const Cats cats = load_cats(folder);
+  GRADUS_SKIP_WITHOUT(hdf5);
+  GRADUS_SKIP_WITHOUT(environment("GRADUS_DATA"));
+  const Cats cats = load_cats(std::getenv("GRADUS_DATA"));
   EXPECT_EQ(cats.classes, (std::vector<std::string>{"non-cat", "cat"}));
   EXPECT_EQ(cats.train.samples, 209);
   EXPECT_EQ(cats.test.samples, 50);
@@ -314,7 +311,7 @@ TEST(Cats, AreThePicturesOfTheCourse) {
 }
 
 TEST(Cats, WrongFilesAreNamed) {
-  SKIP_WITHOUT_HDF5();
+  GRADUS_SKIP_WITHOUT(hdf5);
   const TemporaryFolder folder;
   const std::string train = folder / "train_catvnoncat.h5";
   const auto loading = [&] { return error_of<FileError>([&] { load_cats(folder / ""); }); };
@@ -324,7 +321,7 @@ TEST(Cats, WrongFilesAreNamed) {
 }
 
 TEST(Hdf5, SaysHowToGetIt) {
-  if (reads_hdf5()) GTEST_SKIP() << "built with libhdf5";
+  GRADUS_SKIP_WITHOUT(!reads_hdf5(), "a build without libhdf5");
   const auto reading = [] { read_hdf5(fixture("small.h5"), "pictures", kUInt8, {{-1, 3, 2}}); };
   EXPECT_TRUE(contains(error_of(reading), "libhdf5-dev"));
   EXPECT_TRUE(contains(error_of([] { load_cats("data"); }), "libhdf5-dev"));
@@ -554,12 +551,13 @@ TEST(Progress, IsSilentInAPipe) {
 }
 
 TEST(Progress, RedrawsOneLineOnATerminal) {
+  GRADUS_SKIP_WITHOUT(terminal());
   const int controller = posix_openpt(O_RDWR | O_NOCTTY);
-  if (controller < 0 || grantpt(controller) != 0 || unlockpt(controller) != 0)
-    GTEST_SKIP() << "this system gives out no pseudo-terminal";
-  const int terminal = open(ptsname(controller), O_RDWR | O_NOCTTY);
-  ASSERT_GE(terminal, 0);
-  std::FILE* file = fdopen(terminal, "w");
+  ASSERT_EQ(grantpt(controller), 0);
+  ASSERT_EQ(unlockpt(controller), 0);
+  const int terminal_end = open(ptsname(controller), O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal_end, 0);
+  std::FILE* file = fdopen(terminal_end, "w");
   testing::internal::CaptureStdout();
   {
     Progress progress("planar", 40, file);

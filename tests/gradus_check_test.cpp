@@ -11,7 +11,7 @@
 #include <cmath>
 #include <fstream>
 
-#include "program.h"
+#include "needs.h"
 
 // `gradus check`: expressions, files, and the program.
 namespace gradus::examples {

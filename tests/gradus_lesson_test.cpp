@@ -11,7 +11,7 @@
 #include <set>
 #include <sstream>
 
-#include "program.h"
+#include "needs.h"
 
 // `gradus lesson`: the lessons, what they are written on, and the program.
 namespace gradus::examples {
@@ -165,6 +165,7 @@ Outcome played_on_terminal(const std::string& lesson, const std::string& typed) 
 
 TEST(GradusProgram, WaitsForEnterOnATerminal) {
   GRADUS_SKIP_WITHOUT("gradus");
+  GRADUS_SKIP_WITHOUT(terminal());
   const Outcome left = played_on_terminal("chain-rule", "\nq\n");
   EXPECT_EQ(left.code, 0);
   EXPECT_THAT(left.text, HasSubstr("(Enter: go on, q: leave)"));

@@ -12,10 +12,10 @@ using testing::HasSubstr;
 using testing::Not;
 namespace fs = std::filesystem;
 
-/// Runs gradus with a PATH on which nothing is found.
-Outcome without_tools(const std::string& arguments) {
+/// Runs gradus with another PATH; nothing is found on that which does not exist.
+Outcome without_tools(const std::string& arguments, const std::string& path = "/nonexistent") {
   const std::string before = std::getenv("PATH");
-  setenv("PATH", "/nonexistent", 1);
+  setenv("PATH", path.c_str(), 1);
   Outcome outcome = run_program("gradus", arguments);
   setenv("PATH", before.c_str(), 1);
   return outcome;
@@ -35,7 +35,7 @@ TEST(GradusTrain, WritesPicturesAndAReport) {
     EXPECT_TRUE(fs::exists(out + name)) << name;
     EXPECT_THAT(outcome.text, HasSubstr(out + name));
   }
-  EXPECT_EQ(fs::exists(out + "/planar_graph.svg"), !graphviz_is_missing());
+  EXPECT_EQ(fs::exists(out + "/planar_graph.svg"), graphviz().there);
 }
 
 TEST(GradusTrain, WithoutGraphvizTheGraphIsDot) {
@@ -43,7 +43,22 @@ TEST(GradusTrain, WithoutGraphvizTheGraphIsDot) {
   const TemporaryFolder folder;
   const Outcome outcome = without_tools("train planar --iterations 10 --quiet --out " + folder.path());
   EXPECT_EQ(outcome.code, 0) << outcome.text;
-  EXPECT_THAT(outcome.text, HasSubstr("Graphviz (the program dot) was not found"));
+  EXPECT_THAT(outcome.text, HasSubstr("no Graphviz that writes SVG (the program dot)"));
+  EXPECT_FALSE(fs::exists(folder / "planar_graph.svg"));
+  EXPECT_THAT(text_of(folder / "planar.html"), HasSubstr("digraph gradus"));
+}
+
+// It may start, and know its version, without the plugins that write.
+TEST(GradusTrain, AGraphvizThatWritesNoSvgIsNone) {
+  GRADUS_SKIP_WITHOUT("gradus");
+  const TemporaryFolder folder;
+  std::ofstream(folder / "dot")
+      << "#!/bin/sh\n[ $1 = -V ] || { echo 'Format: \"svg\" not recognized' >&2; exit 1; }\n";
+  fs::permissions(folder / "dot", fs::perms::owner_all);
+  const Outcome outcome =
+      without_tools("train planar --iterations 10 --quiet --out " + folder.path(), folder.path());
+  EXPECT_EQ(outcome.code, 0) << outcome.text;
+  EXPECT_THAT(outcome.text, HasSubstr("no Graphviz that writes SVG (the program dot)"));
   EXPECT_FALSE(fs::exists(folder / "planar_graph.svg"));
   EXPECT_THAT(text_of(folder / "planar.html"), HasSubstr("digraph gradus"));
 }
@@ -93,7 +108,7 @@ TEST(GradusTrain, BadOptionsAreRefused) {
 
 TEST(GradusTrainSlow, TheReportOfARunWorksInABrowser) {
   GRADUS_SKIP_WITHOUT("gradus");
-  if (Browser::program().empty()) GTEST_SKIP() << "Chromium is not installed";
+  GRADUS_SKIP_WITHOUT(chromium());
   const TemporaryFolder folder;
   ASSERT_EQ(run_program("gradus", "train planar --iterations 300 --out " + folder.path()).code, 0);
   Browser browser;
@@ -108,7 +123,7 @@ TEST(GradusTrainSlow, TheReportOfARunWorksInABrowser) {
         << heading;
   EXPECT_GE(browser.evaluate("document.querySelectorAll('figure svg').length"), 8);
   EXPECT_EQ(browser.evaluate("document.querySelectorAll('input[type=range]').length"),
-            graphviz_is_missing() ? 1 : 2);
+            graphviz().there ? 2 : 1);
   EXPECT_LE(browser.evaluate("document.documentElement.scrollWidth"), 375);
   // Every frame of every slider shows something of its own.
   EXPECT_EQ(browser.evaluate(R"([...document.querySelectorAll('.frames')].every(figure => {
@@ -137,12 +152,12 @@ TEST(GradusTrainSlow, TheReportOfARunWorksInABrowser) {
 
 TEST(GradusTrainSlow, CatsLeaveAReportToo) {
   GRADUS_SKIP_WITHOUT("gradus");
-  if (!examples::reads_hdf5()) GTEST_SKIP() << "built without libhdf5";
-  const char* data = std::getenv("GRADUS_DATA");
-  if (!data) GTEST_SKIP() << "GRADUS_DATA names no folder";
+  GRADUS_SKIP_WITHOUT(examples::reads_hdf5(), "libhdf5");
+  GRADUS_SKIP_WITHOUT(environment("GRADUS_DATA"));
   const TemporaryFolder folder;
-  const Outcome outcome = run_program("gradus", "train cats --dtype float32 --iterations 20 --data '" +
-                                                    std::string(data) + "' --out " + folder.path());
+  const Outcome outcome =
+      run_program("gradus", "train cats --dtype float32 --iterations 20 --data '" +
+                                std::string(std::getenv("GRADUS_DATA")) + "' --out " + folder.path());
   EXPECT_EQ(outcome.code, 0) << outcome.text;
   for (const char* name : {"cats.html", "cats_mislabelled.svg", "cats_curves.svg"})
     EXPECT_TRUE(fs::exists(folder / name)) << name;
@@ -164,7 +179,7 @@ TEST(GradusGraph, WritesDotAndPictures) {
   EXPECT_EQ(frames.code, 0) << frames.text;
   for (int i = 0; i < 4; i++) EXPECT_TRUE(fs::exists(folder / fmt::format("new/back_{}.dot", i))) << i;
   EXPECT_FALSE(fs::exists(folder / "new/back_4.dot"));
-  if (graphviz_is_missing()) GTEST_SKIP() << "Graphviz is not installed";
+  GRADUS_SKIP_WITHOUT(graphviz());
   EXPECT_EQ(run_program("gradus", "graph neuron --out " + (folder / "a.svg")).code, 0);
   EXPECT_THAT(text_of(folder / "a.svg"), testing::StartsWith("<svg "));
 }

@@ -91,6 +91,20 @@ Lines headers_not_in_umbrella(const Sources& sources) {
   return found;
 }
 
+/// The lines of the headers in these folders that match, as "path: line".
+Lines lines_of_headers(const std::string& pattern, std::initializer_list<const char*> folders) {
+  const std::regex wanted(pattern);
+  Lines found;
+  for (const char* folder : folders)
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(GRADUS_SOURCE_DIR) / folder)) {
+      if (entry.path().extension() != ".h") continue;
+      std::ifstream file(entry.path());
+      for (std::string line; std::getline(file, line);)
+        if (std::regex_search(line, wanted)) found.push_back(entry.path().filename().string() + ": " + line);
+    }
+  return found;
+}
+
 TEST(LayersTest, NoFileIncludesUpward) {
   const auto sources = source_tree();
   EXPECT_TRUE(sources.contains("autograd/base/error.h"));
@@ -99,6 +113,40 @@ TEST(LayersTest, NoFileIncludesUpward) {
 
 TEST(LayersTest, UmbrellaReachesEveryPublicHeader) {
   EXPECT_THAT(headers_not_in_umbrella(source_tree()), testing::IsEmpty());
+}
+
+// Without it a shared library would keep what the header declares to itself. Not below, where most is
+// compiled once for each level of the processor.
+TEST(LayersTest, EveryHeaderAboveTheKernelsSaysWhatIsExported) {
+  for (const auto& [path, headers] : source_tree()) {
+    if (!path.ends_with(".h") || path == "gradus.h" || path.starts_with("autograd/kernels/")) continue;
+    std::ifstream file(fs::path(GRADUS_SOURCE_DIR) / path);
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const size_t push = text.find("\n#pragma GCC visibility push(default)\n"), end = text.find("\n#endif");
+    EXPECT_LT(push, text.find("namespace ")) << path;
+    EXPECT_TRUE(end > push || text.rfind("\n#if", push) < end) << path << ": only under a condition";
+    EXPECT_TRUE(text.ends_with("\n#pragma GCC visibility pop\n")) << path;
+  }
+}
+
+// An inline variable would be another one in each program and library of hidden visibility.
+TEST(LayersTest, NoHeaderHoldsState) {
+  EXPECT_THAT(lines_of_headers(R"(^(?!extern ).*thread_local|^ *(inline|static) (?!const)[^()=]*( =|;|\{\}))",
+                               {"autograd", "nn", "optim"}),
+              testing::IsEmpty());
+}
+
+// needs.h: what is missing is said in the same words everywhere.
+TEST(LayersTest, TestsSayWhatTheyNeedInOneWay) {
+  for (const auto& entry : fs::directory_iterator(fs::path(GRADUS_SOURCE_DIR) / "tests")) {
+    if (entry.is_directory() || entry.path().filename() == "needs.h") continue;
+    std::ifstream file(entry.path());
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    EXPECT_EQ(text.find("GTEST_"
+                        "SKIP"),
+              std::string::npos)
+        << entry.path();
+  }
 }
 
 TEST(LayersTest, WrongIncludesAreFound) {

@@ -13,6 +13,8 @@
 #include <fstream>
 #include <string>
 
+#include "needs.h"
+
 namespace gradus {
 namespace {
 
@@ -26,7 +28,7 @@ int64_t peak_kib(bool reset) {
 }
 
 TEST(Memory, TheCatNetTakesHalfAgainOfItsDataParametersAndActivations) {
-  if (pool::kBypassed) GTEST_SKIP() << "a sanitizer keeps freed memory for a while";
+  GRADUS_SKIP_WITHOUT(plain_memory());
   const std::vector<int64_t> widths{12288, 20, 7, 5, 1};
   int64_t elements = 209 * widths[0];
   for (size_t i = 1; i < widths.size(); i++) elements += widths[i] * (widths[i - 1] + 1) + 209 * widths[i];

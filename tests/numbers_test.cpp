@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core_support.h"
+#include "needs.h"
 
 /// Where a number is wrapped, rounded or lost on its way: conversions, comparisons, intervals, counts,
 /// limits.
@@ -349,7 +350,7 @@ TEST(Interval, ARefusedInitialiserDrawsNothing) {
 // ---- memory that is not there
 
 TEST(AbsurdSizes, AreErrorsOfGradus) {
-  if (pool::kBypassed) GTEST_SKIP() << "sanitizers abort on such allocations";
+  GRADUS_SKIP_WITHOUT(plain_memory());
   constexpr int64_t kHuge = int64_t(1) << 62;
   const Tensor huge = zeros({1}).expand({kHuge}), matrix = zeros({1, 1}).expand({2, kHuge / 2});
   EXPECT_EQ(error_of([&] { huge.to_vector(); }),

@@ -10,7 +10,7 @@
 #include <cmath>
 #include <filesystem>
 
-#include "program.h"
+#include "needs.h"
 
 // The numbers are those of the tutorial's own NumPy program: NumPy 1.24 in float64, where nothing else is
 // said.

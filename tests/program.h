@@ -35,8 +35,6 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-inline bool graphviz_is_missing() { return std::system("dot -V >/dev/null 2>&1") != 0; }
-
 /// A program that is built into the tests' own folder.
 inline std::string path_of_program(const std::string& name) {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path() / name).string();
@@ -71,8 +69,5 @@ inline Outcome compile(const std::string& source) {
                      (folder / "source.cpp") + "'");
 }
 #endif
-
-#define GRADUS_SKIP_WITHOUT(program) \
-  if (!std::filesystem::exists(path_of_program(program))) GTEST_SKIP() << program << " is not built"
 
 }  // namespace gradus

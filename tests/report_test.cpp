@@ -38,9 +38,6 @@ std::vector<std::string> requests(const Browser& browser) {
   return found;
 }
 
-#define GRADUS_SKIP_WITHOUT_CHROMIUM() \
-  if (Browser::program().empty()) GTEST_SKIP() << "Chromium is not installed"
-
 /// A report with one of everything.
 Report example() {
   Report report("A <title>", "What it is about & why.");
@@ -105,7 +102,7 @@ std::string shown(Browser& browser, const std::string& figure) {
 }
 
 TEST(ReportSlow, TheSliderWorksByKeyboardAndByMouse) {
-  GRADUS_SKIP_WITHOUT_CHROMIUM();
+  GRADUS_SKIP_WITHOUT(chromium());
   const TemporaryFolder folder;
   const std::string path = folder / "report.html";
   write_file(path, example().html());
@@ -145,7 +142,7 @@ TEST(ReportSlow, TheSliderWorksByKeyboardAndByMouse) {
 }
 
 TEST(ReportSlow, ThemesDifferAndANarrowWindowHoldsAll) {
-  GRADUS_SKIP_WITHOUT_CHROMIUM();
+  GRADUS_SKIP_WITHOUT(chromium());
   const TemporaryFolder folder;
   const std::string path = folder / "report.html";
   write_file(path, example().html());
@@ -172,7 +169,7 @@ TEST(ReportSlow, ThemesDifferAndANarrowWindowHoldsAll) {
 }
 
 TEST(ReportSlow, AReaderWhoCannotSeeItIsToldAll) {
-  GRADUS_SKIP_WITHOUT_CHROMIUM();
+  GRADUS_SKIP_WITHOUT(chromium());
   const TemporaryFolder folder;
   const std::string path = folder / "report.html";
   write_file(path, example().html());
@@ -205,7 +202,7 @@ TEST(ReportSlow, AReaderWhoCannotSeeItIsToldAll) {
 }
 
 TEST(ReportSlow, AComplaintOrARequestWouldBeSeen) {
-  GRADUS_SKIP_WITHOUT_CHROMIUM();
+  GRADUS_SKIP_WITHOUT(chromium());
   const TemporaryFolder folder;
   const std::string path = folder / "page.html";
   write_file(path,

@@ -9,6 +9,8 @@
 #include <random>
 #include <vector>
 
+#include "needs.h"
+
 namespace {
 
 using namespace gradus;
@@ -169,8 +171,8 @@ void expect_row(const char* name, Row row, const void* op, int operands, auto re
 class EachLevel : public testing::TestWithParam<Level> {
  protected:
   void SetUp() override {
-    if (!kernels::supported(GetParam()))
-      GTEST_SKIP() << "this processor has no " << kernels::name_of(GetParam());
+    GRADUS_SKIP_WITHOUT(kernels::supported(GetParam()),
+                        std::string("a processor of level ") + kernels::name_of(GetParam()));
   }
   template <class Op>
   static const auto& rows() {

@@ -22,7 +22,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
-#include "program.h"
+#include "needs.h"
 #include "text_support.h"
 
 namespace gradus {
@@ -236,8 +236,7 @@ TEST_F(Safetensors, EveryCutAndEveryFlippedBitIsAnErrorOrAValidFile) {
 TEST_F(Safetensors, HostileFilesGetTheirVerdicts) {
   const char* corpus = std::getenv("GRADUS_CORPUS");
   const fs::path hostile = corpus ? fs::weakly_canonical(corpus).parent_path() / "hostile_files" : fs::path();
-  if (!fs::exists(hostile / "verdicts.json"))
-    GTEST_SKIP() << "GRADUS_CORPUS names no folder beside hostile_files";
+  GRADUS_SKIP_WITHOUT(fs::exists(hostile / "verdicts.json"), "GRADUS_CORPUS, a folder beside hostile_files");
   const auto verdicts = nlohmann::json::parse(text_of((hostile / "verdicts.json").string()));
   int tried = 0;
   for (const auto& entry : verdicts.items()) {

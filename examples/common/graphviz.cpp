@@ -65,7 +65,11 @@ double number_after(const std::string& text, const std::string& name, size_t fro
 
 }  // namespace
 
-bool has_graphviz() { return run_dot("-V", "").code == 0; }
+// Its version would not tell: the plugins that write may be missing.
+bool has_graphviz() {
+  const Outcome outcome = run_dot("-Tsvg", "digraph { a -> b }");
+  return outcome.code == 0 && outcome.out.find("<svg ") != std::string::npos;
+}
 
 Drawing draw_dot(const std::string& dot, const std::string& title) {
   const Outcome outcome = run_dot("-Tsvg", dot);

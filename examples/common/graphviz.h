@@ -3,7 +3,7 @@
 
 namespace gradus::examples {
 
-/// Whether Graphviz' program `dot` can be started.
+/// Whether Graphviz' program `dot` is there, and writes SVG.
 bool has_graphviz();
 
 /// A graph of to_dot(), laid out by Graphviz, in the colours of drawing_css(), below its title. An Error

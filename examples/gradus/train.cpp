@@ -154,9 +154,10 @@ void add_graph(Report& report, const Output& output, const Tensor& loss, const N
   const std::string dot = to_dot(loss, names);
   output.write("_graph.dot", "the graph for Graphviz", dot);
   if (!has_graphviz()) {
-    report.paragraph("Graphviz (the program dot) was not found, so the graph is here as DOT only.");
+    report.paragraph(
+        "There was no Graphviz that writes SVG (the program dot), so the graph is here as DOT only.");
     report.details("The graph as DOT", dot);
-    fmt::print("Graphviz (the program dot) was not found: the graph is not drawn.\n");
+    fmt::print("There is no Graphviz that writes SVG (the program dot): the graph is not drawn.\n");
     return;
   }
   output.write("_graph.svg", "the graph", to_svg(draw_dot(dot, "The graph of the cost")));
