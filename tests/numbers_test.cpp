@@ -18,7 +18,6 @@ constexpr Dtype kEach[] = {kBool, kUInt8, kInt64, kFloat32, kFloat64};
 
 // ---- one conversion
 
-// A number that an integer dtype does not hold is refused; an element is converted all the same.
 TEST(Conversion, IsTheSameWhereverANumberBecomesAnElement) {
   const double numbers[] = {0,    0.5,  -0.5, 1,     -1,    2.9,    -2.9,  255,  255.9, 256, 300,
                             -300, 1e10, 1e30, -1e30, 1e300, 9.3e18, -1e19, kInf, -kInf, kNan};
@@ -26,30 +25,17 @@ TEST(Conversion, IsTheSameWhereverANumberBecomesAnElement) {
     for (const Dtype dtype : kEach) {
       const Tensor wanted = tensor({number}, kFloat64).to(dtype);
       const auto same = [&](const Tensor& x) { return equals(x.reshape({1}), wanted); };
-      const bool held = dtype == kBool || is_floating(dtype) || (number > -1 && number < 256) ||
-                        (dtype == kInt64 && std::abs(number) < 0x1p63);
+      EXPECT_TRUE(same(full({1}, number, dtype))) << number << " " << name_of(dtype);
+      EXPECT_TRUE(same(zeros({1}, dtype).fill_(number))) << number << " " << name_of(dtype);
       EXPECT_TRUE(same(zeros({1}, dtype).copy_(tensor({number}, kFloat64))))
           << number << " " << name_of(dtype);
+      EXPECT_TRUE(same(tensor(number, dtype))) << number << " " << name_of(dtype);
       EXPECT_TRUE(same(tensor({number}, dtype))) << number << " " << name_of(dtype);
-      const std::function<Tensor()> made[] = {[&] { return full({1}, number, dtype); },
-                                              [&] { return zeros({1}, dtype).fill_(number); },
-                                              [&] { return tensor(number, dtype); },
-                                              [&] { return nn::init::constant_(zeros({1}, dtype), number); }};
-      for (const auto& make : made) {
-        if (held)
-          EXPECT_TRUE(same(make())) << number << " " << name_of(dtype);
-        else
-          EXPECT_THROW(make(), DtypeError) << number << " " << name_of(dtype);
-      }
+      EXPECT_TRUE(same(nn::init::constant_(zeros({1}, dtype), number))) << number << " " << name_of(dtype);
     }
   for (const int64_t number : {int64_t(0), int64_t(-1), int64_t(255), int64_t(256), int64_t(300), kMin, kMax})
     for (const Dtype dtype : kEach) {
       const Tensor wanted = tensor({number}).to(dtype);
-      if (dtype == kUInt8 && (number < 0 || number > 255)) {
-        EXPECT_THROW(full({1}, number, dtype), DtypeError);
-        EXPECT_THROW(zeros({1}, dtype).fill_(number), DtypeError);
-        continue;
-      }
       EXPECT_TRUE(equals(full({1}, number, dtype), wanted)) << number << " " << name_of(dtype);
       EXPECT_TRUE(equals(zeros({1}, dtype).fill_(number), wanted)) << number << " " << name_of(dtype);
     }
@@ -285,7 +271,7 @@ TEST(Arange, OfFloatingNumbersEndsBeforeItsEnd) {
       ASSERT_EQ(up.size(), down.size());
       ASSERT_GT(down.back(), -end);
     }
-  EXPECT_THROW(arange(0., 2e19, 1e19, kInt64), DtypeError);
+  EXPECT_TRUE(equals(arange(0., 2e19, 1e19, kInt64) == tensor({int64_t(0), kMax}), {1, 1}));
   EXPECT_THROW(arange(0., kNan), Error);
   EXPECT_THROW(arange(-1e308, 1e308, 1e300), Error);
   EXPECT_EQ(arange(1e308, -1e308, 1.).numel(), 0);
@@ -295,7 +281,7 @@ TEST(Linspace, RefusesARangeThatIsNotFinite) {
   EXPECT_THROW(linspace(-1e308, 1e308, 3), Error);
   EXPECT_THROW(linspace(0, kInf, 3), Error);
   EXPECT_THROW(linspace(kNan, 1, 3), Error);
-  EXPECT_THROW(linspace(0, 1e30, 2, kInt64), DtypeError);
+  EXPECT_TRUE(equals(linspace(0, 1e30, 2, kInt64) == tensor({int64_t(0), kMax}), {1, 1}));
 }
 
 // ---- intervals hold in the dtype

@@ -267,42 +267,7 @@ TEST(WrongShapes, AreRefusedInTheNameOfTheOp) {
   for (const auto& [text, call] : calls) EXPECT_EQ(error_of(call), text);
 }
 
-// ---- numbers that an integer tensor does not hold
-
-TEST(WrongNumbers, AreRefusedWhereAnIntegerTensorIsFilled) {
-  for (const double x : {kNan, kInf, -kInf, 1e30, -1e30, 256., -1.})
-    for (const Dtype dtype : {kUInt8, kInt64}) {
-      if (dtype == kInt64 && std::abs(x) < 1e10) continue;
-      SCOPED_TRACE(std::to_string(x) + " in " + name_of(dtype));
-      const std::string text = fmt::format(": {} is no number of {}", x, name_of(dtype));
-      Tensor filled = zeros({2}, dtype);
-      EXPECT_EQ(error_of<DtypeError>([&] { full({2}, x, dtype); }), "full" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { filled.fill_(x); }), "fill_" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { filled[0] = x; }), "fill_" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { tensor(x, dtype); }), "tensor" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { nn::init::constant_(filled, x); }), "fill_" + text);
-      EXPECT_TRUE(equals(filled, {0, 0}));
-      if (!std::isfinite(x)) continue;
-      EXPECT_EQ(error_of<DtypeError>([&] { linspace(0, x, 3, dtype); }), "linspace" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { linspace(x, 0, 3, dtype); }), "linspace" + text);
-      EXPECT_EQ(error_of<DtypeError>([&] { arange(x, x + x, x, dtype); }), "arange" + text);
-    }
-  EXPECT_EQ(error_of<DtypeError>([] { full({1}, 300, kUInt8); }), "full: 300 is no number of uint8");
-  EXPECT_EQ(error_of<DtypeError>([] { arange(0, 300, 1, kUInt8); }), "arange: 299 is no number of uint8");
-  EXPECT_EQ(error_of<DtypeError>([] { arange(3, -3, -1, kUInt8); }), "arange: -2 is no number of uint8");
-  EXPECT_EQ(error_of<DtypeError>([] { full({1}, 0x1p63, kInt64); }),
-            "full: 9.223372036854776e+18 is no number of int64");
-  // What has a meaning keeps it.
-  EXPECT_TRUE(equals(full({1}, -0.9, kUInt8), {0.}));
-  EXPECT_TRUE(equals(full({1}, 255.9, kUInt8), {255}));
-  EXPECT_EQ(full({}, -0x1p63, kInt64).item<int64_t>(), std::numeric_limits<int64_t>::min());
-  EXPECT_EQ(full({}, kMost, kInt64).item<int64_t>(), kMost);
-  EXPECT_TRUE(equals(full({1}, kNan, kBool), {1}));
-  EXPECT_TRUE(equals(full({2}, kInf, kFloat32), {kInf, kInf}));
-  EXPECT_TRUE(equals(arange(0, 256, 255, kUInt8), {0, 255}));
-  EXPECT_TRUE(equals(arange(5, 0, 1, kUInt8), std::vector<double>{}));
-  EXPECT_TRUE(equals(linspace(0, 255, 2, kUInt8), {0, 255}));
-}
+// ---- numbers
 
 TEST(WrongNumbers, AreRefusedAsBounds) {
   for (const Dtype dtype : {kBool, kUInt8, kInt64}) {

@@ -170,8 +170,7 @@ class Tensor {
   Tensor& div_(Scalar other);
   /// Overwrites the elements with other's, which broadcasts and is converted (recorded).
   Tensor& copy_(const Tensor& other);
-  /// Overwrites every element with `value`, which an integer dtype takes without its fraction; DtypeError for
-  /// NaN and what lies outside its range.
+  /// Overwrites every element with `value`, converted as to() does.
   Tensor& fill_(Scalar value);
   /// fill_(0)
   Tensor& zero_();

@@ -12,15 +12,14 @@ Tensor empty(const Shape& shape, Dtype dtype = kFloat32);
 Tensor zeros(const Shape& shape, Dtype dtype = kFloat32);
 /// All 1.
 Tensor ones(const Shape& shape, Dtype dtype = kFloat32);
-/// All `value`. An integer dtype takes it without its fraction; DtypeError for NaN and what lies outside its
-/// range.
+/// All `value`, converted as Tensor::to does.
 Tensor full(const Shape& shape, Scalar value, Dtype dtype = kFloat32);
 /// All 0, of x's shape and dtype.
 Tensor zeros_like(const Tensor& x);
 /// All 1, of x's shape and dtype.
 Tensor ones_like(const Tensor& x);
 /// start, start + step … before end, which no element reaches in float32 or float64. int64 if all three are
-/// integers, which are counted exactly, else float32, unless a dtype is given, which must hold them.
+/// integers, which are counted exactly, else float32, unless a dtype is given.
 Tensor arange(Scalar start, Scalar end, Scalar step = 1, std::optional<Dtype> dtype = {});
 Tensor arange(Scalar end);
 /// `steps` numbers from start to end, both included; an Error where end - start is not finite.

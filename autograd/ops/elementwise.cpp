@@ -113,9 +113,7 @@ Tensor& Tensor::copy_(const Tensor& other) {
   return pointwise_inplace(Copy{}, *this, other.to(dtype()));
 }
 Tensor& Tensor::fill_(Scalar value) {
-  const Dtype dtype = defined_impl().dtype;
-  detail::check_holds("fill_", dtype, value);
-  return pointwise_inplace(Copy{}, *this, detail::constant(value, dtype));
+  return pointwise_inplace(Copy{}, *this, detail::constant(value, defined_impl().dtype));
 }
 Tensor& Tensor::zero_() { return defined_impl(), fill_(0); }
 Tensor& relu_(Tensor& x) { return pointwise_inplace(Relu{}, x); }

@@ -229,10 +229,6 @@ Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* co
   return d;
 }
 
-void fail_not_held(const char* op, Dtype dtype, Scalar value) {
-  fail<DtypeError>("{}: {} is no number of {}", op, value.to<double>(), dtype);
-}
-
 Tensor constant(Scalar value, Dtype dtype) {
   Tensor x = make_empty({}, dtype);
   launch({&x.storage()}, [dtype, value, p = x.raw()] {

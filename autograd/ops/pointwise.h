@@ -48,15 +48,6 @@ Tensor run_rows(const Kernel& kernel, const void* attributes, Dtype dtype, const
 /// The same into y, whose shape the operands must broadcast to.
 template <int K>
 void run_rows_into(const Kernel& kernel, const void* attributes, const Tensor& y, const Tensor* const* x);
-[[noreturn, gnu::cold]] void fail_not_held(const char* op, Dtype dtype, Scalar value);
-/// Throws where the number has no meaning in an integer dtype: NaN, and what lies outside its range.
-inline void check_holds(const char* op, Dtype dtype, Scalar value) {
-  // Of integers only bytes are narrower than a Scalar.
-  if (is_floating(dtype) || dtype == kBool || (dtype == kInt64 && !is_floating(value.dtype()))) return;
-  const double x = value.to<double>(), low = dtype == kUInt8 ? 0 : -0x1p63,
-               end = dtype == kUInt8 ? 256 : 0x1p63;
-  if (!((x >= low || x > low - 1) && x < end)) fail_not_held(op, dtype, value);
-}
 /// A 0-d tensor.
 Tensor constant(Scalar value, Dtype dtype);
 /// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it
