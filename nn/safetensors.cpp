@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <gradus/nn/new_file.h>
 #include <gradus/nn/safetensors.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,7 +8,6 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -36,21 +36,20 @@ std::string shortened(const std::string& name) {
   return name.size() <= 100 ? name : name.substr(0, 100) + "…";
 }
 
-/// An open file that is closed when it goes out of scope. Errors call it `shown`.
+/// A file that is read, and closed when it goes out of scope.
 class File {
  public:
-  File(const char* op, const std::string& shown, const std::string& path, int flags)
-      : op_(op), shown_(shown), fd_(::open(path.c_str(), flags | O_CLOEXEC, 0666)) {
+  // Without O_NONBLOCK, opening a pipe would wait for a writer.
+  explicit File(const std::string& path)
+      : path_(path), fd_(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {
     if (fd_ < 0) fail_with_errno();
   }
   File(const File&) = delete;
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
+  ~File() { ::close(fd_); }
 
   template <class... Args>
   [[noreturn]] void refuse(fmt::format_string<Args...> reason, Args&&... args) const {
-    fail<FileError>("{}: {}: {}", op_, shown_, fmt::vformat(reason, fmt::make_format_args(args...)));
+    fail<FileError>("load: {}: {}", path_, fmt::vformat(reason, fmt::make_format_args(args...)));
   }
   [[noreturn]] void fail_with_errno() const { refuse("{}", std::strerror(errno)); }
 
@@ -69,25 +68,10 @@ class File {
       p += got, at += static_cast<uint64_t>(got), n -= static_cast<uint64_t>(got);
     }
   }
-  void write(const void* bytes, uint64_t n) const {
-    for (const char* p = static_cast<const char*>(bytes); n > 0;) {
-      const ssize_t put = ::write(fd_, p, n);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) fail_with_errno();
-      p += put, n -= static_cast<uint64_t>(put);
-    }
-  }
-  void sync() const {
-    if (::fsync(fd_) != 0) fail_with_errno();
-  }
-  void close() {
-    if (::close(std::exchange(fd_, -1)) != 0) fail_with_errno();
-  }
 
  private:
-  const char* op_;
-  const std::string shown_;
-  int fd_;
+  const std::string& path_;
+  const int fd_;
 };
 
 struct Entry {
@@ -286,49 +270,11 @@ void check_savable(const NamedTensors& state) {
   }
 }
 
-/// A file under a temporary name, removed again unless it is renamed.
-class NewFile {
- public:
-  explicit NewFile(const std::filesystem::path& target)
-      : target_(target),
-        path_(fresh_name(target)),
-        file_("save", target.string(), path_, O_WRONLY | O_CREAT | O_EXCL) {}
-  ~NewFile() {
-    if (!renamed_) ::unlink(path_.c_str());
-  }
-  const File& file() const { return file_; }
-  void commit() {
-    file_.sync();
-    file_.close();
-    if (::rename(path_.c_str(), target_.c_str()) != 0) file_.fail_with_errno();
-    renamed_ = true;
-    File("save", target_.string(), folder_of(target_), O_RDONLY | O_DIRECTORY).sync();
-  }
-
- private:
-  static std::string folder_of(const std::filesystem::path& target) {
-    return target.has_parent_path() ? target.parent_path().string() : ".";
-  }
-  static std::string fresh_name(const std::filesystem::path& target) {
-    static std::atomic<uint64_t> count{0};
-    for (;;) {
-      std::string name = fmt::format("{}/.gradus-save-{}-{}", folder_of(target), ::getpid(), count++);
-      if (::access(name.c_str(), F_OK) != 0) return name;
-    }
-  }
-
-  const std::filesystem::path target_;
-  const std::string path_;
-  File file_;
-  bool renamed_ = false;
-};
-
 }  // namespace
 
 NamedTensors load(const std::string& path) {
   check_not_recording("load");
-  // Without O_NONBLOCK, opening a pipe would wait for a writer.
-  const File file("load", path, path, O_RDONLY | O_NONBLOCK);
+  const File file(path);
   const uint64_t file_bytes = file.size();
   uint64_t header_bytes;
   if (file_bytes < 8) file.refuse("{} bytes are too few", file_bytes);
@@ -381,13 +327,14 @@ void save(const std::string& path, const NamedTensors& state) {
   const uint64_t header_bytes = header.size();
 
   NoGrad no_grad;
-  NewFile out(path);
-  out.file().write(&header_bytes, 8);
-  out.file().write(header.data(), header.size());
+  gradus::detail::NewFile out("save", path);
+  out.write(&header_bytes, 8);
+  out.write(header.data(), header.size());
   for (const size_t i : order) {
     const Tensor x = state[i].second.contiguous();
-    out.file().write(x.raw(), static_cast<uint64_t>(x.numel() * item_size(x.dtype())));
+    out.write(x.raw(), static_cast<uint64_t>(x.numel() * item_size(x.dtype())));
   }
+  out.flush();
   out.commit();
 }
 

@@ -10,6 +10,7 @@ namespace gradus::nn {
 ///
 /// The file appears as a whole or not at all: it is written under a temporary name in the same folder,
 /// flushed to the disk and renamed; after an error or a crash, what was at `path` before is still there.
+/// Only a regular file is replaced; a symbolic link stays and its target is replaced; the mode stays.
 /// FileError names the path and the system's reason. Throws for undefined tensors, a name given twice, and
 /// what load would refuse.
 void save(const std::string& path, const NamedTensors& state);

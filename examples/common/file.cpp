@@ -1,6 +1,6 @@
 #include <common/file.h>
 #include <gradus/autograd/base/error.h>
-#include <unistd.h>
+#include <gradus/nn/new_file.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -35,20 +35,9 @@ void write_file(const std::string& path, std::span<const std::byte> bytes) {
   if (!folder.empty()) fs::create_directories(folder, error);
   if (error) fail<FileError>("write_file: {}: cannot make the folder: {}", path, error.message());
 
-  const std::string temporary = path + ".part" + std::to_string(getpid());
-  File file(std::fopen(temporary.c_str(), "wb"));
-  if (!file) fail<FileError>("write_file: {}: {}", path, reason_of(errno));
-  bool written = std::fwrite(bytes.data(), 1, bytes.size(), file.get()) == bytes.size();
-  // The last bytes are written when the file is closed, which can fail too.
-  written = std::fclose(file.release()) == 0 && written;
-  int reason = errno;
-  if (written && std::rename(temporary.c_str(), path.c_str()) != 0) {
-    written = false;
-    reason = errno;
-  }
-  if (written) return;
-  fs::remove(temporary, error);
-  fail<FileError>("write_file: {}: {}", path, reason_of(reason));
+  detail::NewFile file("write_file", path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
 }
 
 void write_file(const std::string& path, std::string_view text) {

@@ -19,7 +19,8 @@ using File = std::unique_ptr<std::FILE, CloseFile>;
 std::vector<std::byte> read_file(std::string_view op, const std::string& path);
 
 /// Writes a file as a whole or not at all: under a temporary name beside it, then renamed. Folders on the way
-/// are made. FileError with the path and the system's reason; what was at `path` before then stays.
+/// are made. FileError with the path and the system's reason; what was at `path` before then stays. Only
+/// regular files are replaced; links are followed, and the mode stays.
 void write_file(const std::string& path, std::span<const std::byte> bytes);
 void write_file(const std::string& path, std::string_view text);
 

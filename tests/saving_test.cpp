@@ -1,0 +1,206 @@
+#include <fcntl.h>
+#include <gradus/autograd/ops/create.h>
+#include <gradus/nn/linear.h>
+#include <gradus/nn/safetensors.h>
+#include <gradus/optim/adam.h>
+#include <gradus/optim/sgd.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <common/file.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <optional>
+
+#include "failing_allocations.h"
+#include "program.h"
+#include "text_support.h"
+
+namespace gradus {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Everything that writes a file as a whole or not at all.
+struct Writer {
+  const char* name;
+  std::function<void(const std::string& path)> write;
+};
+void PrintTo(const Writer& writer, std::ostream* out) { *out << writer.name; }
+
+const Writer kWriters[] = {
+    {"save",
+     [](const std::string& path) {
+       nn::save(path, {{"w", ones({1 << 12})}});
+     }},
+    {"write_file", [](const std::string& path) { examples::write_file(path, std::string(1 << 14, 'x')); }},
+};
+
+class Saving : public testing::TestWithParam<Writer> {
+ protected:
+  std::string path(const std::string& name) const { return folder_ / name; }
+  void write(const std::string& name) const { GetParam().write(path(name)); }
+  std::string refusal(const std::string& name) const {
+    return error_of<FileError>([&] { write(name); });
+  }
+  std::string expected() const {
+    write("expected");
+    const std::string text = text_of(path("expected"));
+    fs::remove(path("expected"));
+    return text;
+  }
+  void put(const std::string& name, const std::string& text = "old") const {
+    std::ofstream(path(name)) << text;
+  }
+  mode_t mode_of(const std::string& name) const {
+    struct stat s {};
+    EXPECT_EQ(::stat(path(name).c_str(), &s), 0);
+    return s.st_mode & 07777;
+  }
+
+  TemporaryFolder folder_;
+};
+INSTANTIATE_TEST_SUITE_P(Everything, Saving, testing::ValuesIn(kWriters),
+                         [](const auto& info) { return info.param.name; });
+
+/// Runs f in a process of its own: its exit status, or minus the signal that ended it.
+int in_child(const std::function<int()>& f) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int status = 99;
+    try {
+      status = f();
+    } catch (...) {
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+TEST_P(Saving, ReplacesRegularFilesOnly) {
+  ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
+  fs::create_directory(path("folder"));
+  fs::create_symlink("fifo", path("link"));
+  fs::create_symlink("itself", path("itself"));
+  for (const char* name : {"fifo", "folder", "link", "itself"}) EXPECT_NE(refusal(name), "") << name;
+  EXPECT_TRUE(fs::is_fifo(path("fifo")));
+  EXPECT_TRUE(fs::is_symlink(path("link")));
+  EXPECT_EQ(folder_.entries(), 4u);
+  // A device of our own: a mistake would replace the machine's.
+  if (::mknod(path("null").c_str(), S_IFCHR | 0600, makedev(1, 3)) == 0) {
+    EXPECT_NE(refusal("null").find("not a regular file"), std::string::npos);
+    EXPECT_TRUE(fs::is_character_file(path("null")));
+  }
+}
+
+TEST_P(Saving, FollowsLinks) {
+  fs::create_directory(path("elsewhere"));
+  put("elsewhere/target");
+  fs::create_symlink("elsewhere/target", path("link"));
+  fs::create_symlink("link", path("second"));
+  fs::create_symlink("elsewhere/none", path("dangling"));
+  write("second");
+  write("dangling");
+  EXPECT_EQ(fs::read_symlink(path("second")), "link");
+  EXPECT_EQ(fs::read_symlink(path("link")), "elsewhere/target");
+  EXPECT_EQ(fs::read_symlink(path("dangling")), "elsewhere/none");
+  EXPECT_EQ(text_of(path("elsewhere/target")), expected());
+  EXPECT_EQ(text_of(path("elsewhere/none")), expected());
+  EXPECT_EQ(folder_.entries(), 4u);
+}
+
+TEST_P(Saving, KeepsTheMode) {
+  for (const mode_t mode : {0600u, 0640u, 0666u, 0444u}) {
+    put("old");
+    ASSERT_EQ(::chmod(path("old").c_str(), mode), 0);
+    write("old");
+    EXPECT_EQ(mode_of("old"), mode);
+    fs::remove(path("old"));
+  }
+  const mode_t before = ::umask(027);
+  write("new");
+  ::umask(before);
+  EXPECT_EQ(mode_of("new"), 0640u);
+}
+
+TEST_P(Saving, AFolderThatCannotBeSyncedIsAnErrorBeforeTheFileIsReplaced) {
+  put("old");
+  ::chmod(folder_.path().c_str(), 0333);
+  const int status = in_child([&] {
+    // The superuser may read everywhere.
+    if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;
+    return refusal("old").find("Permission denied") != std::string::npos ? 0 : 1;
+  });
+  ::chmod(folder_.path().c_str(), 0755);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(text_of(path("old")), "old");
+  EXPECT_EQ(folder_.entries(), 1u);
+}
+
+TEST_P(Saving, RemovesWhatKilledProcessesLeft) {
+  const pid_t gone = ::fork();
+  if (gone == 0) ::_exit(0);
+  ::waitpid(gone, nullptr, 0);
+  const std::string left = ".gradus-save-" + std::to_string(gone);
+  put(left + "-0");
+  put(left + "-17");
+  const std::string kept[] = {left + "-1x",
+                              left + "-01",
+                              left + "-",
+                              left,
+                              left + "-1-2",
+                              ".gradus-save-0" + std::to_string(gone) + "-1",
+                              ".gradus-save-0-1",
+                              ".gradus-save--5-1",
+                              "x" + left + "-1",
+                              ".gradus-save-1-0",
+                              ".gradus-save-" + std::to_string(::getpid()) + "-999999"};
+  for (const std::string& name : kept) put(name);
+  fs::create_directory(path(left + "-2"));
+  fs::create_symlink(kept[0], path(left + "-3"));
+  write("new");
+  EXPECT_FALSE(fs::exists(path(left + "-0")));
+  EXPECT_FALSE(fs::exists(path(left + "-17")));
+  for (const std::string& name : kept) EXPECT_TRUE(fs::exists(path(name))) << name;
+  EXPECT_TRUE(fs::is_directory(path(left + "-2")));
+  EXPECT_TRUE(fs::is_symlink(path(left + "-3")));
+  EXPECT_EQ(folder_.entries(), std::size(kept) + 3);
+}
+
+TEST_P(Saving, ALimitOfAFilesSizeIsAnErrorAndNoSignal) {
+  put("old");
+  EXPECT_EQ(in_child([&] {
+              const rlimit limit{1 << 12, 1 << 12};
+              ::setrlimit(RLIMIT_FSIZE, &limit);
+              if (refusal("old").find("File too large") == std::string::npos) return 1;
+              sigset_t pending, mask;
+              ::sigpending(&pending);
+              ::pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+              return ::sigismember(&pending, SIGXFSZ) || ::sigismember(&mask, SIGXFSZ) ? 2 : 0;
+            }),
+            0);
+  EXPECT_EQ(text_of(path("old")), "old");
+  EXPECT_EQ(folder_.entries(), 1u);
+}
+
+TEST_P(Saving, WithoutMemoryTheOldFileStands) {
+  with_failing_allocations([&] { put("old"); }, [&] { write("old"); },
+                           [&] {
+                             EXPECT_EQ(text_of(path("old")), "old");
+                             EXPECT_EQ(folder_.entries(), 1u);
+                           });
+  EXPECT_EQ(text_of(path("old")), expected());
+}
+
+}  // namespace
+}  // namespace gradus
