@@ -1,4 +1,5 @@
 #include <gradus/autograd/core/convert.h>
+#include <gradus/autograd/kernels/copy.h>
 #include <gradus/nn/module.h>
 
 #include <algorithm>
@@ -39,40 +40,61 @@ NamedTensors state_dict(const Parts& model) {
   return state;
 }
 
-void load_state_dict(const Parts& model, const NamedTensors& state) {
+IncompatibleKeys load_state_dict(const Parts& model, const NamedTensors& state, bool strict) {
   std::string problems;
   const auto report = [&](const std::string& problem) {
     problems += (problems.empty() ? "" : "; ") + problem;
   };
   std::unordered_map<std::string_view, const Tensor*> values;
+  std::unordered_set<const Storage*> own_memory;
   for (const auto& [name, x] : state)
-    if (!values.emplace(name, &x).second) report(fmt::format("'{}' is in the file twice", name));
+    if (!values.emplace(name, &x).second) report(fmt::format("'{}' is given twice", name));
+  struct Load {
+    const Parts::Part& part;
+    Tensor value;
+  };
+  std::vector<Load> loads;
+  IncompatibleKeys keys;
   for (const Parts::Part& part : model.tensors) {
-    const auto value = values.find(part.name);
-    if (value == values.end()) {
-      report(fmt::format("'{}' is missing in the file", part.name));
+    own_memory.insert(&part.tensor->storage());
+    const auto found = values.find(part.name);
+    if (found == values.end()) {
+      keys.missing_keys.push_back(part.name);
+      if (strict) report(fmt::format("'{}' is missing", part.name));
       continue;
     }
-    const Tensor &x = *value->second, &own = *part.tensor;
-    if (!(x.shape() == own.shape()))
-      report(
-          fmt::format("'{}' has shape {} in the file, {} in the model", part.name, x.shape(), own.shape()));
+    const Tensor &x = *std::exchange(found->second, nullptr), &own = *part.tensor;
+    if (!x.defined())
+      report(fmt::format("'{}' is undefined", part.name));
+    else if (!(x.shape() == own.shape()))
+      report(fmt::format("'{}' has shape {}, in the model {}", part.name, x.shape(), own.shape()));
     else if (x.dtype() != own.dtype())
-      report(fmt::format("'{}' is {} in the file, {} in the model", part.name, x.dtype(), own.dtype()));
-    values[part.name] = nullptr;
+      report(fmt::format("'{}' is {}, in the model {}", part.name, x.dtype(), own.dtype()));
+    loads.push_back({part, x});
   }
   for (const auto& [name, x] : state)
-    if (values[name]) report(fmt::format("'{}' is not in the model", name));
+    if (values[name]) {
+      keys.unexpected_keys.push_back(name);
+      if (strict) report(fmt::format("'{}' is not in the model", name));
+    }
   if (!problems.empty()) fail("load_state_dict: {}", problems);
 
-  for (const auto& [name, x] : state) values[name] = &x;
-  NoGrad no_grad;
-  for (const Parts::Part& part : model.tensors) {
-    if (part.shared)
-      *part.tensor = values[part.name]->clone();
-    else
-      part.tensor->copy_(*values[part.name]);
+  // All that needs memory comes first: then nothing can stop half-way.
+  for (Load& load : loads)
+    if (load.part.shared || own_memory.contains(&load.value.storage()))
+      load.value = load.value.detach().clone();
+  for (Load& load : loads) {
+    Tensor& own = *load.part.tensor;
+    const Tensor& x = load.value;
+    if (load.part.shared) {
+      own = x;
+      continue;
+    }
+    launch({&own.storage(), &x.storage()}, kernels::copy, own.dtype(), own.raw(), own.layout(), x.dtype(),
+           x.storage().data(), x.layout());
+    own.storage().bump();
   }
+  return keys;
 }
 
 void train(const Parts& model, bool training) {
@@ -83,12 +105,16 @@ void eval(const Parts& model) { train(model, false); }
 void to(const Parts& model, Dtype dtype) {
   if (!is_floating(dtype)) fail<DtypeError>("to: a model can be float32 or float64, not {}", dtype);
   check_not_recording("to");
-  for (const Parts::Part& part : model.tensors) {
-    if (part.tensor->dtype() == dtype || !is_floating(part.tensor->dtype())) continue;
-    if (part.shared)
-      *part.tensor = part.tensor->detach().to(dtype);
+  // All that needs memory comes first: then nothing can stop half-way.
+  std::vector<std::pair<const Parts::Part*, gradus::detail::Converted>> ready;
+  for (const Parts::Part& part : model.tensors)
+    if (part.tensor->dtype() != dtype && is_floating(part.tensor->dtype()))
+      ready.emplace_back(&part, gradus::detail::converted(*part.tensor, dtype));
+  for (const auto& [part, made] : ready) {
+    if (part->shared)
+      *part->tensor = made.elements;
     else
-      gradus::detail::convert_in_place(*part.tensor, dtype);
+      gradus::detail::convert_in_place(*part->tensor, made);
   }
 }
 

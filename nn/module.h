@@ -22,9 +22,15 @@ NamedTensors named_buffers(const Parts& model);
 /// Parameters and buffers by name, detached, sharing the model's elements as in PyTorch. To keep a state
 /// while training goes on, copy the model: `auto best = model;`.
 NamedTensors state_dict(const Parts& model);
+/// Names that only one of model and state has.
+struct IncompatibleKeys {
+  std::vector<std::string> missing_keys;     // of the model
+  std::vector<std::string> unexpected_keys;  // of the state
+};
 /// Copies `state` into the model's parameters and buffers, which stay the same tensors. Throws and changes
-/// nothing unless names, shapes and dtypes are the model's.
-void load_state_dict(const Parts& model, const NamedTensors& state);
+/// nothing unless names, shapes and dtypes are the model's; where not `strict`, it loads the names that both
+/// have and returns the others.
+IncompatibleKeys load_state_dict(const Parts& model, const NamedTensors& state, bool strict = true);
 
 /// Sets every visited `bool training`.
 void train(const Parts& model, bool training = true);
@@ -32,7 +38,7 @@ void train(const Parts& model, bool training = true);
 void eval(const Parts& model);
 /// Converts parameters, their gradients and floating buffers to float32 or float64. Parameters stay the same
 /// leaves: optimizers go on with them. Steps that were recorded before must be recorded anew, and refuse to
-/// run; not while one is recorded.
+/// run; not while one is recorded. Where it throws, nothing is converted.
 void to(const Parts& model, Dtype dtype);
 /// Drops the gradients of all parameters.
 void zero_grad(const Parts& model);

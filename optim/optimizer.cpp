@@ -169,6 +169,9 @@ std::vector<std::pair<std::string, Tensor>> Optimizer::state_dict() const {
   return state;
 }
 
+/// A double holds all counts up to here, and nobody has counted so far.
+constexpr int64_t kMostSteps = int64_t{1} << 53;
+
 void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>>& state) {
   check_not_recording("load_state_dict");
   detail::Training& t = *training_;
@@ -193,8 +196,8 @@ void Optimizer::load_state_dict(const std::vector<std::pair<std::string, Tensor>
     const std::string step = fmt::format("{}.step", i);
     if (!given.contains(step)) continue;
     states[i].step = take(step, {}, kInt64).item<int64_t>();
-    if (states[i].step < 1)
-      fail("{}: load_state_dict: '{}' must be at least 1: {}", t.name, step, states[i].step);
+    if (states[i].step < 1 || states[i].step > kMostSteps)
+      fail("{}: load_state_dict: '{}' must lie in [1, {}]: {}", t.name, step, kMostSteps, states[i].step);
     for (size_t k = 0; k < t.kept.size(); k++)
       states[i].tensors[k] =
           take(fmt::format("{}.{}", i, t.kept[k]), t.parameters[i].shape(), t.parameters[i].dtype());

@@ -306,17 +306,16 @@ TEST(LoadStateDict, SaysEverythingThatIsWrongAndChangesNothing) {
     return error_of([&] { nn::load_state_dict(model, state); });
   };
   const Tensor w = zeros({4, 2}), b = zeros({4});
-  EXPECT_EQ(load({{"weight", w}}), "load_state_dict: 'bias' is missing in the file");
+  EXPECT_EQ(load({{"weight", w}}), "load_state_dict: 'bias' is missing");
   EXPECT_EQ(load({{"weight", w}, {"bias", b}, {"scale", b}}), "load_state_dict: 'scale' is not in the model");
-  EXPECT_EQ(load({{"weight", w}, {"bias", b}, {"bias", b}}), "load_state_dict: 'bias' is in the file twice");
+  EXPECT_EQ(load({{"weight", w}, {"bias", b}, {"bias", b}}), "load_state_dict: 'bias' is given twice");
   EXPECT_EQ(load({{"weight", w}, {"bias", zeros({8})}}),
-            "load_state_dict: 'bias' has shape [8] in the file, [4] in the model");
+            "load_state_dict: 'bias' has shape [8], in the model [4]");
   EXPECT_EQ(load({{"weight", w}, {"bias", zeros({4}, kFloat64)}}),
-            "load_state_dict: 'bias' is float64 in the file, float32 in the model");
-  EXPECT_EQ(
-      load({{"w", w}, {"bias", zeros({1})}}),
-      "load_state_dict: 'weight' is missing in the file; 'bias' has shape [1] in the file, [4] in the model; "
-      "'w' is not in the model");
+            "load_state_dict: 'bias' is float64, in the model float32");
+  EXPECT_EQ(load({{"w", w}, {"bias", zeros({1})}}),
+            "load_state_dict: 'weight' is missing; 'bias' has shape [1], in the model [4]; "
+            "'w' is not in the model");
   EXPECT_EQ(values(model.weight), before);
   EXPECT_EQ(load({{"bias", b}, {"weight", w}}), "");
   EXPECT_EQ(values(model.weight), Values(8));

@@ -356,7 +356,8 @@ TEST(OptimizerState, IsCheckedBeforeAnythingChanges) {
             "Adam: load_state_dict: '0.exp_avg' is float32 [3], it must be float32 [2]");
   EXPECT_EQ(with(2, "0.momentum_buffer", zeros({2})), "Adam: load_state_dict: '0.exp_avg' is missing");
   EXPECT_EQ(with(0, "rate", zeros({})), "Adam: load_state_dict: 'lr' is missing");
-  EXPECT_EQ(with(1, "0.step", tensor(0)), "Adam: load_state_dict: '0.step' must be at least 1: 0");
+  EXPECT_EQ(with(1, "0.step", tensor(0)),
+            "Adam: load_state_dict: '0.step' must lie in [1, 9007199254740992]: 0");
   EXPECT_EQ(with(0, "lr", tensor(-1.0, kFloat64)),
             "Adam: load_state_dict: lr must be at least 0 and finite in float32: -1");
   auto longer = state;

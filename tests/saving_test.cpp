@@ -202,5 +202,128 @@ TEST_P(Saving, WithoutMemoryTheOldFileStands) {
   EXPECT_EQ(text_of(path("old")), expected());
 }
 
+// ---- states: all or nothing
+
+struct TwoLayers {
+  nn::Linear a{2, 3}, b{3, 1};
+  nn::Buffer mean = zeros({2});
+  void visit(nn::Visitor& v) {
+    v("a", a);
+    v("b", b);
+    v("mean", mean);
+  }
+  Tensor loss() const { return b(a(ones({4, 2}) - mean)).sum(); }
+};
+
+using Values = std::vector<double>;
+/// Dtypes, elements and gradients.
+std::vector<std::pair<Dtype, Values>> all_of(TwoLayers& model) {
+  std::vector<std::pair<Dtype, Values>> list;
+  for (const auto& [name, x] : nn::state_dict(model)) list.emplace_back(x.dtype(), x.to_vector());
+  for (const Tensor& x : nn::parameters(model))
+    if (x.grad().defined()) list.emplace_back(x.grad().dtype(), x.grad().to_vector());
+  return list;
+}
+
+TEST(AllOrNothing, LoadStateDict) {
+  TwoLayers from, to;
+  from.mean.fill_(7);
+  nn::NamedTensors state = nn::state_dict(from);
+  // Elements that do not lie in rows.
+  state[0].second = state[0].second.t().contiguous().t();
+  const auto before = all_of(to);
+  with_failing_allocations([] {}, [&] { nn::load_state_dict(to, state); },
+                           [&] { EXPECT_EQ(all_of(to), before); });
+  EXPECT_EQ(all_of(to), all_of(from));
+}
+
+TEST(AllOrNothing, LoadStateDictOfItsOwnElements) {
+  TwoLayers model;
+  struct Pair {
+    nn::Buffer a = tensor({1.0, 2.0}), b = tensor({3.0, 4.0});
+    void visit(nn::Visitor& v) {
+      v("a", a);
+      v("b", b);
+    }
+  } pair;
+  const auto before = all_of(model);
+  nn::load_state_dict(model, nn::state_dict(model));
+  EXPECT_EQ(all_of(model), before);
+  nn::load_state_dict(pair, {{"a", pair.b}, {"b", pair.a}});
+  EXPECT_EQ(pair.a.to_vector(), (Values{3, 4}));
+  EXPECT_EQ(pair.b.to_vector(), (Values{1, 2}));
+}
+
+TEST(AllOrNothing, To) {
+  TwoLayers model;
+  model.loss().backward();
+  const auto before = all_of(model);
+  with_failing_allocations([] {}, [&] { nn::to(model, kFloat64); },
+                           [&] { EXPECT_EQ(all_of(model), before); });
+  for (const auto& [dtype, values] : all_of(model)) EXPECT_EQ(dtype, kFloat64);
+}
+
+TEST(AllOrNothing, OptimizersLoadStateDict) {
+  TwoLayers model;
+  optim::Adam trained(nn::parameters(model), {.lr = 0.5}), fresh(nn::parameters(model), {.lr = 0.1});
+  model.loss().backward();
+  trained.step();
+  const auto state = trained.state_dict();
+  with_failing_allocations([] {}, [&] { fresh.load_state_dict(state); },
+                           [&] {
+                             EXPECT_EQ(fresh.lr(), 0.1);
+                             EXPECT_EQ(fresh.state_dict().size(), 1u);
+                           });
+  EXPECT_EQ(fresh.state_dict().size(), state.size());
+  EXPECT_EQ(fresh.lr(), 0.5);
+}
+
+TEST(AllOrNothing, Load) {
+  const TemporaryFolder folder;
+  TwoLayers model;
+  nn::save(folder / "x", nn::state_dict(model));
+  nn::NamedTensors state;
+  with_failing_allocations([] {}, [&] { state = nn::load(folder / "x"); },
+                           [&] { EXPECT_TRUE(state.empty()); });
+  EXPECT_EQ(state.size(), 5u);
+}
+
+TEST(States, StepCountsThatNobodyHasCounted) {
+  TwoLayers model;
+  optim::SGD sgd(nn::parameters(model), {.lr = 0.1, .momentum = 0.5});
+  model.loss().backward();
+  sgd.step();
+  auto state = sgd.state_dict();
+  for (const int64_t steps : {INT64_MAX, INT64_MAX - 1, (int64_t{1} << 53) + 1, int64_t{-1}, INT64_MIN}) {
+    state[1].second = tensor(steps);
+    EXPECT_EQ(error_of([&] { sgd.load_state_dict(state); }),
+              fmt::format("SGD: load_state_dict: '0.step' must lie in [1, 9007199254740992]: {}", steps));
+  }
+  state[1].second = tensor(int64_t{1} << 53);
+  sgd.load_state_dict(state);
+  sgd.step();
+  EXPECT_EQ(sgd.state_dict()[1].second.item<int64_t>(), (int64_t{1} << 53) + 1);
+}
+
+TEST(States, NotStrict) {
+  TwoLayers model;
+  const nn::IncompatibleKeys keys = nn::load_state_dict(
+      model, {{"mean", ones({2})}, {"scale", ones({2})}, {"a.bias", zeros({3})}, {"c", Tensor()}}, false);
+  EXPECT_EQ(keys.missing_keys, (std::vector<std::string>{"a.weight", "b.weight", "b.bias"}));
+  EXPECT_EQ(keys.unexpected_keys, (std::vector<std::string>{"scale", "c"}));
+  EXPECT_EQ(model.mean.to_vector(), (Values{1, 1}));
+  EXPECT_EQ(model.a.bias.to_vector(), (Values{0, 0, 0}));
+  // What both have must fit all the same.
+  const auto load = [&](const nn::NamedTensors& state) {
+    return error_of([&] { nn::load_state_dict(model, state, false); });
+  };
+  EXPECT_EQ(load({{"mean", ones({3})}}), "load_state_dict: 'mean' has shape [3], in the model [2]");
+  EXPECT_EQ(load({{"mean", Tensor()}}), "load_state_dict: 'mean' is undefined");
+  EXPECT_EQ(load({{"mean", zeros({2})}, {"mean", zeros({2})}}), "load_state_dict: 'mean' is given twice");
+  EXPECT_EQ(model.mean.to_vector(), (Values{1, 1}));
+  const auto none = nn::load_state_dict(model, nn::state_dict(model));
+  EXPECT_TRUE(none.missing_keys.empty() && none.unexpected_keys.empty());
+}
+
 }  // namespace
 }  // namespace gradus

@@ -8,9 +8,14 @@ namespace gradus::detail {
 
 /// A copy of x's elements whose handle does not lie beside them, so that they can be replaced.
 Tensor clone_apart(const Tensor& x);
-/// Converts a leaf, or a tensor without history, that clone_apart() made; it stays the same leaf. Its
-/// gradient is converted, too, and loses its history.
-void convert_in_place(Tensor& x, Dtype dtype);
+/// x's elements and its gradient, which loses its history, in another dtype.
+struct Converted {
+  Tensor elements, gradient;
+};
+Converted converted(const Tensor& x, Dtype dtype);
+/// Gives these to the x from which they were made: a leaf, or a tensor without history, that clone_apart()
+/// made. It stays the same leaf.
+void convert_in_place(Tensor& x, const Converted& c) noexcept;
 
 }  // namespace gradus::detail
 

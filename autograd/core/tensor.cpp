@@ -100,17 +100,21 @@ Tensor detail::clone_apart(const Tensor& x) {
   return y;
 }
 
-void detail::convert_in_place(Tensor& x, Dtype dtype) {
+detail::Converted detail::converted(const Tensor& x, Dtype dtype) {
   const NoGrad no_grad;
-  const Tensor converted = x.detach().to(dtype), g = x.grad();
-  const Tensor dx = g.defined() ? g.detach().to(dtype) : g;
+  const Tensor g = x.grad();
+  return {x.detach().to(dtype), g.defined() ? g.detach().to(dtype) : g};
+}
+
+void detail::convert_in_place(Tensor& x, const Converted& c) noexcept {
   TensorImpl& own = *x.impl();
-  own.storage = converted.ref()->storage;
-  own.layout = converted.layout();
-  own.dtype = dtype;
-  own.grad = dx;
+  const TensorImpl& made = *c.elements.impl();
+  own.storage = made.storage;
+  own.layout = made.layout;
+  own.dtype = made.dtype;
+  own.grad = c.gradient;
   // A graph of before keeps the old elements, and gives gradients that are converted on arrival.
-  if (own.edge) static_cast<Leaf&>(*own.edge.node).set_dtype(dtype);
+  if (own.edge) static_cast<Leaf&>(*own.edge.node).set_dtype(own.dtype);
 }
 
 void Tensor::check_held_elsewhere() const {
