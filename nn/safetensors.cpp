@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <gradus/nn/foreign_dtype.h>
 #include <gradus/nn/new_file.h>
 #include <gradus/nn/safetensors.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ struct DtypeName {
 };
 constexpr DtypeName kDtypeNames[] = {
     {kFloat32, "F32"}, {kFloat64, "F64"}, {kInt64, "I64"}, {kUInt8, "U8"}, {kBool, "BOOL"}};
+constexpr const char* kNames = "F32, F64, I64, U8, BOOL";
 
 std::string shortened(const std::string& name) {
   return name.size() <= 100 ? name : name.substr(0, 100) + "…";
@@ -74,9 +76,12 @@ class File {
   const int fd_;
 };
 
+using gradus::detail::ForeignDtype;
+
 struct Entry {
   std::string name;
   Dtype dtype;
+  const ForeignDtype* stored;  // null where it is dtype
   Shape shape;
   uint64_t begin, end;
 };
@@ -85,7 +90,8 @@ struct Entry {
 /// nothing.
 class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
  public:
-  HeaderReader(const File& file, uint64_t data_bytes) : file_(file), data_bytes_(data_bytes) {}
+  HeaderReader(const File& file, uint64_t data_bytes, bool convert)
+      : file_(file), data_bytes_(data_bytes), convert_(convert) {}
   std::vector<Entry> entries;
 
   bool start_object(size_t) override {
@@ -105,7 +111,7 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       in_metadata_ = key == kMetadata;
       metadata_keys_.clear();
       if (!in_metadata_ && entries.size() == kMaxTensors) file_.refuse("more than {} tensors", kMaxTensors);
-      if (!in_metadata_) entries.push_back({std::move(key), {}, {}, 0, 0});
+      if (!in_metadata_) entries.push_back({std::move(key), {}, nullptr, {}, 0, 0});
       has_dtype_ = has_shape_ = has_offsets_ = false;
       return go(Place::Entry);
     }
@@ -131,7 +137,17 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
         entries.back().dtype = d.dtype;
         return go(Place::Fields);
       }
-    file_.refuse("'{}': dtype '{}' is not one of F32, F64, I64, U8, BOOL", name(), shortened(value));
+    for (const ForeignDtype& d : gradus::detail::foreign_dtypes())
+      if (value == d.safetensors) {
+        if (!convert_)
+          file_.refuse("'{}': dtype '{}' is not one of {}; load(path, {{.convert = true}}) makes it {}",
+                       name(), value, kNames, d.dtype);
+        entries.back().dtype = d.dtype;
+        entries.back().stored = &d;
+        return go(Place::Fields);
+      }
+    file_.refuse("'{}': dtype '{}' is not one of {}; save it as one of them", name(), shortened(value),
+                 kNames);
   }
   bool start_array(size_t) override {
     if (place_ == Place::BeforeShape) return go(Place::Shape);
@@ -201,17 +217,20 @@ class HeaderReader : public nlohmann::json_sax<nlohmann::json> {
       file_.refuse("'{}': data_offsets [{}, {}] do not lie in [0, {}]", name(), e.begin, e.end, data_bytes_);
     // As Shape::numel(), but sizes of 0 do not excuse a product of the others that overflows.
     int64_t bytes = item_size(e.dtype);
+    if (e.stored) bytes = e.stored->size;
     for (const int64_t size : e.shape)
       if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes))
         file_.refuse("'{}': shape {} is too large", name(), e.shape);
     if (std::count(e.shape.begin(), e.shape.end(), 0)) bytes = 0;
     if (e.end - e.begin != static_cast<uint64_t>(bytes))
-      file_.refuse("'{}': {} of shape {} takes {} bytes, data_offsets [{}, {}] give {}", name(), e.dtype,
-                   e.shape, bytes, e.begin, e.end, e.end - e.begin);
+      file_.refuse("'{}': {} of shape {} takes {} bytes, data_offsets [{}, {}] give {}", name(),
+                   e.stored ? e.stored->safetensors : name_of(e.dtype), e.shape, bytes, e.begin, e.end,
+                   e.end - e.begin);
   }
 
   const File& file_;
   const uint64_t data_bytes_;
+  const bool convert_;
   Place place_ = Place::Outside;
   bool in_metadata_ = false, has_dtype_ = false, has_shape_ = false, has_offsets_ = false;
   int num_offsets_ = 0;
@@ -272,7 +291,7 @@ void check_savable(const NamedTensors& state) {
 
 }  // namespace
 
-NamedTensors load(const std::string& path) {
+NamedTensors load(const std::string& path, LoadOptions options) {
   check_not_recording("load");
   const File file(path);
   const uint64_t file_bytes = file.size();
@@ -289,7 +308,7 @@ NamedTensors load(const std::string& path) {
     std::string header(header_bytes, '\0');
     file.read(header.data(), header_bytes, 8);
     if (!header.starts_with('{')) file.refuse("the header does not begin with {{");
-    HeaderReader reader(file, data_bytes);
+    HeaderReader reader(file, data_bytes, options.convert);
     nlohmann::json::sax_parse(header, &reader);
     entries = std::move(reader.entries);
   }
@@ -299,7 +318,10 @@ NamedTensors load(const std::string& path) {
   state.reserve(entries.size());
   for (Entry& e : entries) {
     const Tensor x = make_empty(e.shape, e.dtype);
-    file.read(x.raw(), e.end - e.begin, data_begin + e.begin);
+    // Smaller elements than the tensor's are read to its end, from where they spread.
+    std::byte* const stored = x.raw() + x.numel() * item_size(e.dtype) - (e.end - e.begin);
+    file.read(stored, e.end - e.begin, data_begin + e.begin);
+    if (e.stored) e.stored->convert(stored, x.numel(), x.raw());
     if (e.dtype == kBool &&
         std::any_of(x.raw(), x.raw() + x.numel(), [](std::byte b) { return b > std::byte(1); }))
       file.refuse("'{}': a bool that is neither 0 nor 1", shortened(e.name));

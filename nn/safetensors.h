@@ -15,13 +15,18 @@ namespace gradus::nn {
 /// what load would refuse.
 void save(const std::string& path, const NamedTensors& state);
 
+struct LoadOptions {
+  /// Whether elements of a dtype that tensors don't have become the next that holds them: F16 and BF16
+  /// float32, and I8 I16 I32 U16 U32 int64, which takes up to 8 times the file's size.
+  bool convert = false;
+};
 /// The tensors of a safetensors file, in the order of its header; metadata is checked and left out.
 ///
 /// FileError names the path and what is wrong, for anything but: JSON without duplicate keys, of at most
-/// 100,000,000 bytes; dtypes F32 F64 I64 U8 BOOL, at most 8 dims; data that the tensors fill without
-/// overlaps, holes or rest; at most 65,536 tensors and as many metadata entries. Nothing is allocated that
-/// the file does not hold.
-NamedTensors load(const std::string& path);
+/// 100,000,000 bytes; dtypes F32 F64 I64 U8 BOOL (and those to convert), at most 8 dims; data that the
+/// tensors fill without overlaps, holes or rest; at most 65,536 tensors and as many metadata entries. Nothing
+/// is allocated that the file does not hold, but for conversion.
+NamedTensors load(const std::string& path, LoadOptions options = {});
 
 }  // namespace gradus::nn
 

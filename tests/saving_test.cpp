@@ -13,11 +13,16 @@
 #include <unistd.h>
 
 #include <common/file.h>
+#include <common/npy.h>
 
+#include <bit>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <limits>
+#include <numeric>
 #include <optional>
 
 #include "failing_allocations.h"
@@ -323,6 +328,104 @@ TEST(States, NotStrict) {
   EXPECT_EQ(model.mean.to_vector(), (Values{1, 1}));
   const auto none = nn::load_state_dict(model, nn::state_dict(model));
   EXPECT_TRUE(none.missing_keys.empty() && none.unexpected_keys.empty());
+}
+
+// ---- dtypes that files have and tensors don't
+
+template <class T>
+std::string safetensors_of(const char* dtype, const std::vector<T>& x) {
+  const std::string header = fmt::format(R"({{"x":{{"dtype":"{}","shape":[{}],"data_offsets":[0,{}]}}}})",
+                                         dtype, x.size(), x.size() * sizeof(T));
+  const uint64_t n = header.size();
+  return std::string(reinterpret_cast<const char*>(&n), 8) + header +
+         std::string(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(T));
+}
+template <class T>
+std::string npy_of(const char* dtype, const std::vector<T>& x) {
+  const std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}\n", dtype, x.size());
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(header.size()) + '\0' + header +
+         std::string(reinterpret_cast<const char*>(x.data()), x.size() * sizeof(T));
+}
+
+/// Elements of both kinds of files, converted; without a request they are refused with `dtype` to ask for.
+template <class To, class T>
+std::vector<To> converted(const char* safetensors, const char* npy, const std::vector<T>& x) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x";
+  examples::write_file(path, safetensors_of(safetensors, x));
+  EXPECT_EQ(error_of<FileError>([&] { nn::load(path); }),
+            fmt::format("load: {}: 'x': dtype '{}' is not one of F32, F64, I64, U8, BOOL; load(path, "
+                        "{{.convert = true}}) makes it {}",
+                        path, safetensors, dtype_of<To>));
+  const Tensor y = nn::load(path, {.convert = true}).at(0).second;
+  EXPECT_EQ(y.dtype(), dtype_of<To>);
+  std::vector<To> values(x.size());
+  std::memcpy(values.data(), y.raw(), x.size() * sizeof(To));
+  if (npy) {
+    examples::write_file(path, npy_of(npy, x));
+    EXPECT_TRUE(contains(error_of<FileError>([&] { examples::read_npy(path); }), "save array.astype('<f8')"));
+    const examples::Array array = examples::read_npy(path, true);
+    EXPECT_EQ(array.dtype, dtype_of<To>);
+    EXPECT_EQ(array.data.size(), x.size() * sizeof(To));
+    EXPECT_EQ(std::memcmp(array.data.data(), values.data(), array.data.size()), 0);
+  }
+  return values;
+}
+
+template <class T>
+void integers_are_kept(const char* safetensors, const char* npy) {
+  using Limits = std::numeric_limits<T>;
+  const std::vector<T> x{0, 1, static_cast<T>(-1), Limits::min(), Limits::max(), 100, Limits::max() / 3};
+  EXPECT_EQ(converted<int64_t>(safetensors, npy, x), std::vector<int64_t>(x.begin(), x.end()));
+}
+
+TEST(ForeignDtypes, Integers) {
+  integers_are_kept<int8_t>("I8", "|i1");
+  integers_are_kept<int16_t>("I16", "<i2");
+  integers_are_kept<int32_t>("I32", "<i4");
+  integers_are_kept<uint16_t>("U16", "<u2");
+  integers_are_kept<uint32_t>("U32", "<u4");
+}
+
+TEST(ForeignDtypes, EveryFloat16AndBfloat16) {
+  std::vector<uint16_t> x(65536);
+  std::iota(x.begin(), x.end(), 0);
+  const std::vector<float> f16 = converted<float>("F16", "<f2", x),
+                           bf16 = converted<float>("BF16", nullptr, x);
+  for (size_t i = 0; i < x.size(); i++) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(bf16[i]), i * 65536);
+    const int exponent = static_cast<int>(i >> 10 & 31), fraction = static_cast<int>(i & 1023);
+    ASSERT_EQ(std::signbit(f16[i]), i >= 32768);
+    const double size = std::abs(f16[i]);
+    if (exponent == 31 && fraction) {
+      ASSERT_TRUE(std::isnan(f16[i]));
+    } else if (exponent == 31) {
+      ASSERT_TRUE(std::isinf(f16[i]));
+    } else {
+      ASSERT_EQ(size, exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24));
+    }
+  }
+}
+
+TEST(ForeignDtypes, OthersAreRefusedWithWhatToDo) {
+  const TemporaryFolder folder;
+  examples::write_file(folder / "x", safetensors_of<uint64_t>("U64", {1}));
+  for (const bool convert : {false, true})
+    EXPECT_EQ(error_of<FileError>([&] { nn::load(folder / "x", {.convert = convert}); }),
+              "load: " + folder / "x" +
+                  ": 'x': dtype 'U64' is not one of F32, F64, I64, U8, BOOL; save it as one of them");
+  // Too few bytes for the elements that the file says it has.
+  std::string text = safetensors_of<uint16_t>("F16", {1, 2});
+  text.replace(text.find("F16"), 3, "I32");
+  text.pop_back();
+  examples::write_file(folder / "x", text);
+  EXPECT_NE(error_of<FileError>([&] { nn::load(folder / "x", {.convert = true}); }), "");
+  text = safetensors_of<uint16_t>("F16", {1, 2});
+  text.replace(text.find("[2]"), 3, "[4]");
+  examples::write_file(folder / "x", text);
+  EXPECT_TRUE(contains(error_of<FileError>([&] { nn::load(folder / "x", {.convert = true}); }),
+                       "F16 of shape [4] takes 8 bytes, data_offsets [0, 4] give 4"));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include <common/file.h>
 #include <common/npy.h>
 #include <fmt/format.h>
+#include <gradus/nn/foreign_dtype.h>
 
 #include <algorithm>
 #include <bit>
@@ -22,7 +23,8 @@ constexpr std::pair<std::string_view, Dtype> kDescriptions[] = {
 /// Reads the header, a Python dict of literals: {'descr': '<f8', 'fortran_order': False, 'shape': (2, 3), }
 class Header {
  public:
-  Header(const std::string& path, std::string_view text) : path_(path), rest_(text) {
+  Header(const std::string& path, std::string_view text, bool convert)
+      : path_(path), rest_(text), convert_(convert) {
     bool seen[3] = {};
     expect("{");
     while (!accept("}")) {
@@ -44,6 +46,7 @@ class Header {
   }
 
   Dtype dtype;
+  const detail::ForeignDtype* stored = nullptr;  // null where it is dtype
   Shape shape;
 
  private:
@@ -73,7 +76,13 @@ class Header {
         dtype = type;
         return;
       }
-    refuse(fmt::format("dtype '{}' is none of <f8 <f4 <i8 |u1 |b1", word));
+    for (const detail::ForeignDtype& d : detail::foreign_dtypes())
+      if (convert_ && d.npy && word == d.npy) {
+        dtype = d.dtype;
+        stored = &d;
+        return;
+      }
+    refuse(fmt::format("dtype '{}' is none of <f8 <f4 <i8 |u1 |b1: save array.astype('<f8'), say", word));
   }
   void read_order() {
     if (accept("True"))
@@ -99,6 +108,7 @@ class Header {
 
   const std::string& path_;
   std::string_view rest_;
+  const bool convert_;
 };
 
 /// Shape::numel, but with the file's name in the error.
@@ -112,7 +122,7 @@ int64_t elements_of(const std::string& path, const Shape& shape) {
 
 }  // namespace
 
-Array read_npy(const std::string& path) {
+Array read_npy(const std::string& path, bool convert) {
   const std::vector<std::byte> file = read_file("read_npy", path);
   const std::string_view text(reinterpret_cast<const char*>(file.data()), file.size());
   if (text.size() < kPrefix || !text.starts_with(kMagic))
@@ -122,16 +132,19 @@ Array read_npy(const std::string& path) {
     fail<FileError>("read_npy: {}: the header of {} bytes is cut: the file has {}", path, length,
                     text.size());
 
-  const Header header(path, text.substr(kPrefix, length));
+  const Header header(path, text.substr(kPrefix, length), convert);
   const auto elements = static_cast<uint64_t>(elements_of(path, header.shape));
-  const auto item = static_cast<uint64_t>(item_size(header.dtype));
+  const auto item = static_cast<uint64_t>(header.stored ? header.stored->size : item_size(header.dtype));
   const std::span data = std::span(file).subspan(kPrefix + length);
   if (data.size() % item != 0 || data.size() / item != elements)
     fail<FileError>("read_npy: {}: {} bytes of data for {} {}, which need {} x {}", path, data.size(),
                     name_of(header.dtype), header.shape.str(), elements, item);
   if (header.dtype == kBool && std::ranges::any_of(data, [](std::byte b) { return b > std::byte(1); }))
     fail<FileError>("read_npy: {}: a bool is neither 0 nor 1", path);
-  return {header.dtype, header.shape, {data.begin(), data.end()}};
+  if (!header.stored) return {header.dtype, header.shape, {data.begin(), data.end()}};
+  std::vector<std::byte> converted(elements * static_cast<uint64_t>(item_size(header.dtype)));
+  header.stored->convert(data.data(), static_cast<int64_t>(elements), converted.data());
+  return {header.dtype, header.shape, std::move(converted)};
 }
 
 void write_npy(const std::string& path, const Array& array) {

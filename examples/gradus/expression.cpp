@@ -293,7 +293,7 @@ double Reader::signed_number() {
 Tensor Reader::file(const Token& name) const {
   const std::filesystem::path path = std::filesystem::path(path_).parent_path() / name.text;
   try {
-    const Array array = read_npy(path.string());
+    const Array array = read_npy(path.string(), true);
     NoGrad no_grad;
     Tensor x = empty(array.shape, array.dtype);
     std::ranges::copy(array.data, x.raw());
