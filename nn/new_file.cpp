@@ -146,11 +146,6 @@ void NewFile::write(const void* bytes, uint64_t n) {
   }
 }
 
-void NewFile::flush() {
-  if (::fsync(file_.fd) != 0) fail_with_errno();
-  flushed_ = true;
-}
-
 void NewFile::keep_mode() {
   struct stat old, own;
   if (::fstatat(folder_.fd, name_.c_str(), &old, 0) != 0) {
@@ -166,13 +161,14 @@ void NewFile::keep_mode() {
   if (::fchmod(file_.fd, mode) != 0) fail_with_errno();
 }
 
-void NewFile::commit() {
+void NewFile::commit(bool flush) {
   if (replaces_) keep_mode();
+  if (flush && ::fsync(file_.fd) != 0) fail_with_errno();
   if (::close(std::exchange(file_.fd, -1)) != 0) fail_with_errno();
   if (::renameat(folder_.fd, temporary_.c_str(), folder_.fd, name_.c_str()) != 0) fail_with_errno();
   renamed_ = true;
   // No error any more: the file is replaced, and that the disk does not know its name yet takes nothing away.
-  if (flushed_) static_cast<void>(::fsync(folder_.fd));
+  if (flush) static_cast<void>(::fsync(folder_.fd));
 }
 
 }  // namespace gradus::detail

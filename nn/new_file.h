@@ -19,9 +19,8 @@ class NewFile {
   ~NewFile();
 
   void write(const void* bytes, uint64_t n);
-  /// Waits until the disk holds what is written; the new name will follow after commit().
-  void flush();
-  void commit();
+  /// Gives the file its name. To `flush` is to wait until the disk holds it.
+  void commit(bool flush);
 
  private:
   /// An open file or folder.
@@ -39,7 +38,7 @@ class NewFile {
   std::string name_;        // in the folder, links followed
   std::string temporary_;
   Descriptor folder_{-1}, file_{-1};
-  bool replaces_ = false, flushed_ = false, renamed_ = false;
+  bool replaces_ = false, renamed_ = false;
 };
 
 }  // namespace gradus::detail

@@ -356,8 +356,7 @@ void save(const std::string& path, const NamedTensors& state) {
     const Tensor x = state[i].second.contiguous();
     out.write(x.raw(), static_cast<uint64_t>(x.numel() * item_size(x.dtype())));
   }
-  out.flush();
-  out.commit();
+  out.commit(true);
 }
 
 }  // namespace gradus::nn

@@ -15,6 +15,7 @@ namespace gradus::nn {
 /// what load would refuse.
 void save(const std::string& path, const NamedTensors& state);
 
+/// What load does with a file.
 struct LoadOptions {
   /// Whether elements of a dtype that tensors don't have become the next that holds them: F16 and BF16
   /// float32, and I8 I16 I32 U16 U32 int64, which takes up to 8 times the file's size.

@@ -37,7 +37,7 @@ void write_file(const std::string& path, std::span<const std::byte> bytes) {
 
   detail::NewFile file("write_file", path);
   file.write(bytes.data(), bytes.size());
-  file.commit();
+  file.commit(false);
 }
 
 void write_file(const std::string& path, std::string_view text) {
