@@ -1,6 +1,5 @@
 #include <gradus/nn/foreign_dtype.h>
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -22,14 +21,20 @@ template <class T>
 int64_t as_int64(T x) {
   return x;
 }
+// Not std::bit_cast, which libc++ 14 lacks.
+float float_of(uint32_t bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
 /// The upper half of a float32.
-float from_bfloat16(uint16_t x) { return std::bit_cast<float>(uint32_t{x} << 16); }
+float from_bfloat16(uint16_t x) { return float_of(uint32_t{x} << 16); }
 /// 1 bit of sign, 5 of the exponent plus 15, 10 of the fraction.
 float from_float16(uint16_t x) {
   const uint32_t sign = uint32_t{x} >> 15 << 31, exponent = x >> 10 & 31, fraction = x & 1023;
   if (exponent == 0) return std::copysign(std::ldexp(static_cast<float>(fraction), -24), sign ? -1.0f : 1.0f);
   const uint32_t wide = exponent == 31 ? 255 : exponent - 15 + 127;
-  return std::bit_cast<float>(sign | wide << 23 | fraction << 13);
+  return float_of(sign | wide << 23 | fraction << 13);
 }
 
 template <class T>
