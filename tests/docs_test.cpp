@@ -375,8 +375,9 @@ std::string difference(const std::string& a, const std::string& b) {
 
 // Doxygen reads Markdown in its own way: a % before a letter, a ' in code.
 TEST(Docs, TheSiteLosesNothingOfThePages) {
-  if (std::system("command -v doxygen >/dev/null && test -d /usr/share/doxygen-awesome-css") != 0)
-    GTEST_SKIP() << "doxygen and doxygen-awesome-css are not installed";
+  GRADUS_SKIP_WITHOUT(
+      std::system("command -v doxygen >/dev/null && test -d /usr/share/doxygen-awesome-css") == 0,
+      "doxygen and doxygen-awesome-css");
   const TemporaryFolder folder;
   const Outcome outcome =
       run_command("cd '" + kRoot.string() + "' && GRADUS_DOCS='" + folder.path() + "' doxygen docs/Doxyfile");

@@ -26,6 +26,7 @@
 #include <optional>
 
 #include "failing_allocations.h"
+#include "needs.h"
 #include "program.h"
 #include "text_support.h"
 
@@ -299,9 +300,7 @@ int with_little_memory(const std::function<void(SmallAndLarge&)>& f) {
 }
 
 TEST(AllOrNothing, WithMemoryForTheFirstOnly) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the sanitizers need address space themselves";
-#endif
+  GRADUS_SKIP_WITHOUT(plain_memory());
   EXPECT_EQ(with_little_memory([](SmallAndLarge& model) { nn::to(model, kFloat64); }), 0);
   EXPECT_EQ(with_little_memory([](SmallAndLarge& model) {
               nn::load_state_dict(model, {{"small", ones({2})}, {"large", model.large.t()}});

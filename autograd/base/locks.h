@@ -1,6 +1,8 @@
 #pragma once
 #include <mutex>
 
+#pragma GCC visibility push(default)
+
 namespace gradus::detail {
 
 /// The locks of the process, in the order in which one is taken while another is held. A fork takes them all
@@ -16,3 +18,5 @@ struct Locks {
 extern constinit Locks locks;
 
 }  // namespace gradus::detail
+
+#pragma GCC visibility pop

@@ -422,7 +422,7 @@ Tensor apply_view(const Op& op, const Tensor& x) {
 void check_inplace(const char* op, const Tensor& x, bool records);
 /// The edges of x, and of the base that x is a view of, after a write in place.
 struct History {
-  Edge own, root;
+  Edge own /** of x itself */, root /** of its base */;
 };
 /// The history of x when `node` will have overwritten it. Made before the write: what may fail comes first.
 History history_after(const Tensor& x, Ref<Node> node);
