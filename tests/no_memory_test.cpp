@@ -251,7 +251,7 @@ TEST(NoMemory, LeavesGraphAndGradientsAsTheyWere) {
 // ---- what is not an op
 
 TEST(NoMemory, LeavesAndHooks) {
-  Tensor base = values({1, 2}, {2}), x;
+  Tensor base = gradus::values({1, 2}, {2}), x;
   with_failing_allocations([&] { x = base.slice(0, 0, 1); }, [&] { x.requires_grad_(); },
                            [&] {
                              EXPECT_FALSE(x.requires_grad());
@@ -279,25 +279,25 @@ TEST(NoMemory, LeavesAndHooks) {
       });
 }
 
-struct Net {
-  Tensor x = values({1, 2}, {1, 2}), w = leaf({1, 2, 3, 4}, {2, 2}), b = leaf({1, 1});
+struct SmallNet {
+  Tensor x = gradus::values({1, 2}, {1, 2}), w = leaf({1, 2, 3, 4}, {2, 2}), b = leaf({1, 1});
   Tensor loss() const { return square(linear(x, w, b)).sum(); }
 };
 
 template <class Optimizer, class Options>
 void optimizer_steps() {
-  const auto make = [](const Net& net) {
+  const auto make = [](const SmallNet& net) {
     auto o = std::make_unique<Optimizer>(Tensors{net.w, net.b}, Options{.lr = 0.1});
     return o;
   };
-  Net reference;
+  SmallNet reference;
   const auto expected = make(reference);
   for (int i = 0; i < 2; i++) {
     expected->zero_grad();
     reference.loss().backward();
     expected->step();
   }
-  Net net;
+  SmallNet net;
   const auto o = make(net);
   for (int i = 0; i < 2; i++) {
     with_failing_allocations(
@@ -325,7 +325,7 @@ TEST(NoMemory, OptimizersStep) {
 }
 
 TEST(NoMemory, RecordedSteps) {
-  Net net;
+  SmallNet net;
   const auto step = [&] { net.loss().backward(); };
   net.loss().backward();
   std::optional<Replay> replay;
@@ -334,7 +334,7 @@ TEST(NoMemory, RecordedSteps) {
   net.w.grad().zero_();
   net.b.grad().zero_();
   (*replay)();
-  Net other;
+  SmallNet other;
   other.loss().backward();
   EXPECT_TRUE(same_bits(net.w.grad(), other.w.grad()));
   EXPECT_TRUE(same_bits(net.b.grad(), other.b.grad()));

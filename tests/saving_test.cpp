@@ -78,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(Everything, Saving, testing::ValuesIn(kWriters),
                          [](const auto& info) { return info.param.name; });
 
 /// Runs f in a process of its own: its exit status, or minus the signal that ended it.
-int in_child(const std::function<int()>& f) {
+int outcome_of_child(const std::function<int()>& f) {
   const pid_t child = ::fork();
   if (child == 0) {
     int status = 99;
@@ -142,7 +142,7 @@ TEST_P(Saving, KeepsTheMode) {
 TEST_P(Saving, AFolderThatCannotBeSyncedIsAnErrorBeforeTheFileIsReplaced) {
   put("old");
   ::chmod(folder_.path().c_str(), 0333);
-  const int status = in_child([&] {
+  const int status = outcome_of_child([&] {
     // The superuser may read everywhere.
     if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;
     return refusal("old").find("Permission denied") != std::string::npos ? 0 : 1;
@@ -185,7 +185,7 @@ TEST_P(Saving, RemovesWhatKilledProcessesLeft) {
 
 TEST_P(Saving, ALimitOfAFilesSizeIsAnErrorAndNoSignal) {
   put("old");
-  EXPECT_EQ(in_child([&] {
+  EXPECT_EQ(outcome_of_child([&] {
               const rlimit limit{1 << 12, 1 << 12};
               ::setrlimit(RLIMIT_FSIZE, &limit);
               if (refusal("old").find("File too large") == std::string::npos) return 1;
@@ -280,7 +280,7 @@ struct SmallAndLarge {
   }
 };
 int with_little_memory(const std::function<void(SmallAndLarge&)>& f) {
-  return in_child([&] {
+  return outcome_of_child([&] {
     SmallAndLarge model;
     const Tensor given_back = empty({SmallAndLarge::kSize, SmallAndLarge::kSize});  // by zeros()
     std::ifstream statm("/proc/self/statm");

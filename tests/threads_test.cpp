@@ -160,7 +160,7 @@ void some_of_everything() {
 
 /// The exit code of a child that runs f; -1 where it does not end within 30 s.
 template <class F>
-int in_child(F f) {
+int code_of_child(F f) {
   const pid_t child = fork();
   if (child == 0) {
     alarm(30);
@@ -186,7 +186,7 @@ TEST(Fork, AChildOfAProcessWhoseThreadsComputeComputes) {
   run([x = leaf({1})] { x.sum().backward(); });
   run(some_of_everything);
   for (int i = 0; i < 60; i++) {
-    EXPECT_EQ(in_child(some_of_everything), 0);
+    EXPECT_EQ(code_of_child(some_of_everything), 0);
     if (testing::Test::HasFailure()) break;
   }
   stop = true;
@@ -205,7 +205,7 @@ struct AtTheVeryEnd {
 AtTheVeryEnd very_end __attribute__((init_priority(101)));
 
 int exit_code(void (*f)()) {
-  return in_child([f] {
+  return code_of_child([f] {
     some_of_everything();
     very_end.f = f;
     std::exit(0);
@@ -226,7 +226,7 @@ TEST(End, StaticDestructorsMayTrain) {
 
 TEST(End, ThreadsThatOutliveMainMayCompute) {
   for (int i = 0; i < 10; i++)
-    EXPECT_EQ(in_child([] {
+    EXPECT_EQ(code_of_child([] {
                 set_num_threads(4);
                 for (int k = 0; k < 2; k++)
                   std::thread([] {
@@ -240,7 +240,7 @@ TEST(End, ThreadsThatOutliveMainMayCompute) {
 }
 
 TEST(End, APieceOfAJobMayEndTheProgram) {
-  EXPECT_EQ(in_child([] {
+  EXPECT_EQ(code_of_child([] {
               set_num_threads(2);
               parallel_for(100, 1, [](int64_t begin, int64_t) {
                 if (begin == 50) std::exit(0);
