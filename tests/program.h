@@ -1,11 +1,14 @@
 #pragma once
+#include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <stdexcept>
 #include <string>
@@ -69,5 +72,22 @@ inline Outcome compile(const std::string& source) {
                      (folder / "source.cpp") + "'");
 }
 #endif
+
+/// Runs f in a process of its own: its exit status, or minus the signal that ended it.
+inline int in_child(const std::function<int()>& f) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int status = 99;
+    try {
+      status = f();
+      if (testing::Test::HasFailure()) status = 98;
+    } catch (...) {
+    }
+    ::_exit(status);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
 
 }  // namespace gradus

@@ -77,22 +77,6 @@ class Saving : public testing::TestWithParam<Writer> {
 INSTANTIATE_TEST_SUITE_P(Everything, Saving, testing::ValuesIn(kWriters),
                          [](const auto& info) { return info.param.name; });
 
-/// Runs f in a process of its own: its exit status, or minus the signal that ended it.
-int outcome_of_child(const std::function<int()>& f) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int status = 99;
-    try {
-      status = f();
-    } catch (...) {
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 TEST_P(Saving, ReplacesRegularFilesOnly) {
   ASSERT_EQ(::mkfifo(path("fifo").c_str(), 0600), 0);
   fs::create_directory(path("folder"));
@@ -142,7 +126,7 @@ TEST_P(Saving, KeepsTheMode) {
 TEST_P(Saving, AFolderThatCannotBeSyncedIsAnErrorBeforeTheFileIsReplaced) {
   put("old");
   ::chmod(folder_.path().c_str(), 0333);
-  const int status = outcome_of_child([&] {
+  const int status = in_child([&] {
     // The superuser may read everywhere.
     if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;
     return refusal("old").find("Permission denied") != std::string::npos ? 0 : 1;
@@ -185,7 +169,7 @@ TEST_P(Saving, RemovesWhatKilledProcessesLeft) {
 
 TEST_P(Saving, ALimitOfAFilesSizeIsAnErrorAndNoSignal) {
   put("old");
-  EXPECT_EQ(outcome_of_child([&] {
+  EXPECT_EQ(in_child([&] {
               const rlimit limit{1 << 12, 1 << 12};
               ::setrlimit(RLIMIT_FSIZE, &limit);
               if (refusal("old").find("File too large") == std::string::npos) return 1;
@@ -280,7 +264,7 @@ struct SmallAndLarge {
   }
 };
 int with_little_memory(const std::function<void(SmallAndLarge&)>& f) {
-  return outcome_of_child([&] {
+  return in_child([&] {
     SmallAndLarge model;
     const Tensor given_back = empty({SmallAndLarge::kSize, SmallAndLarge::kSize});  // by zeros()
     std::ifstream statm("/proc/self/statm");

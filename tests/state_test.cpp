@@ -60,23 +60,6 @@ void expect_equal(const nn::NamedTensors& a, const nn::NamedTensors& b) {
   }
 }
 
-/// Runs f in a process of its own; its exit status.
-int in_child(const std::function<int()>& f) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int status = 99;
-    try {
-      status = f();
-      if (testing::Test::HasFailure()) status = 98;
-    } catch (...) {
-    }
-    ::_exit(status);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
-
 TEST_F(Safetensors, KeepsEveryDtypeRankAndName) {
   const double nan = std::nan("");
   const nn::NamedTensors state = {

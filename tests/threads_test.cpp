@@ -1,5 +1,4 @@
 #include <gradus/autograd/base/parallel.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -8,6 +7,7 @@
 #include <thread>
 
 #include "core_support.h"
+#include "program.h"
 
 /// What several threads may do with one tensor, and what is left of them in a forked child and at the end of
 /// the program.
@@ -158,18 +158,13 @@ void some_of_everything() {
   const Tensor large = zeros({1 << 20});
 }
 
-/// The exit code of a child that runs f; -1 where it does not end within 30 s.
-template <class F>
-int code_of_child(F f) {
-  const pid_t child = fork();
-  if (child == 0) {
+/// Runs f in a child, which has 30 s.
+int code_of_child(const std::function<void()>& f) {
+  return in_child([&] {
     alarm(30);
     f();
-    _exit(0);
-  }
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return 0;
+  });
 }
 
 TEST(Fork, AChildOfAProcessWhoseThreadsComputeComputes) {
