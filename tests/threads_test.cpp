@@ -147,6 +147,22 @@ TEST(NestedPasses, RunTheNodeWhoseHookTheyAreIn) {
   EXPECT_TRUE(equals(x.grad(), {12, 24}));
 }
 
+// Tensors that end while gradients are left in leaves, which may lock, too; and roots that a hook drops.
+TEST(NestedPasses, ATensorMayEndWhileGradientsAreLeft) {
+  for (const bool has_gradient : {false, true}) {
+    Tensor x = leaf({1, 2});
+    if (has_gradient) (x * x).sum().backward({}, false, true);
+    x.register_hook([&](const Tensor&) { return x.detach().requires_grad_(); });
+    (x * 5).sum().backward();
+    EXPECT_TRUE(equals(x.grad(), has_gradient ? std::vector<double>{3, 6} : std::vector<double>{1, 2}));
+  }
+  Tensor x = leaf({1, 2});
+  Tensors y = {(x * 2).sum()};
+  y[0].register_hook([&](const Tensor&) { y.clear(); });
+  backward(y);
+  EXPECT_TRUE(equals(x.grad(), {2, 2}));
+}
+
 /// Everything that takes a lock: memory of all sizes, random numbers, gradients, views, hooks, threads.
 void some_of_everything() {
   Tensor x = rand({100'000}).requires_grad_(), w = randn({64, 64}).requires_grad_();

@@ -111,6 +111,7 @@ class Pass final : public GradientSink {
     uint32_t slot;
     TensorImpl* owner;
     Tensor g;
+    Tensor before = {};  // what commit() has put another in place of
   };
 
   /// The memory of the lists of the last pass on this thread, for the next: three calls of malloc cost more
@@ -364,6 +365,8 @@ void Pass::commit() {
     const Node& n = *a.node;
     return n.is_leaf() ? static_cast<const Leaf&>(n).owner() == a.owner : n.retains(a.owner);
   };
+  // What is replaced ends when nothing is locked any more: a tensor's end may lock, and run anything.
+  const auto replace = [](Arrival& a, Tensor g) { a.before = std::exchange(a.g, std::move(g)); };
   const auto adds_in_place = [&](const Tensor& grad) {
     return grad.defined() && !create_graph_ && !grad.edge();
   };
@@ -372,11 +375,11 @@ void Pass::commit() {
     if (!alive(a)) continue;
     const Tensor& grad = a.owner->grad;
     if (adds_in_place(grad)) {
-      if (detail::share_memory(a.g, grad)) a.g = a.g.clone();
+      if (detail::share_memory(a.g, grad)) replace(a, a.g.clone());
     } else if (grad.defined()) {
-      a.g = grad + a.g;
+      replace(a, grad + a.g);
     } else if (!is_its_own(a)) {
-      a.g = a.g.clone();
+      replace(a, a.g.clone());
     }
   }
   for (Arrival& a : arrivals_) {
@@ -384,7 +387,7 @@ void Pass::commit() {
     Tensor& grad = a.owner->grad;
     const bool fresh = !adds_in_place(grad);
     if (fresh)
-      std::swap(grad, a.g);  // what was there ends when nothing is locked any more
+      std::swap(grad, a.g);
     else
       grad.add_(a.g);
     if (a.node->is_leaf()) static_cast<Leaf&>(*a.node).count_arrival();
@@ -438,7 +441,9 @@ void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradi
 }  // namespace
 
 void backward(const Tensors& outputs, const Tensors& gradients, bool retain_graph, bool create_graph) {
-  run_backward(outputs, gradients, retain_graph, create_graph);
+  // A hook may drop the caller's list.
+  const Tensors y = outputs;
+  run_backward(y, gradients, retain_graph, create_graph);
 }
 
 Tensors grad(const Tensors& outputs, const Tensors& inputs, const Tensors& grad_outputs,
