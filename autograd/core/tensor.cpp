@@ -67,6 +67,7 @@ void TensorImpl::drop_grad() noexcept {
 }
 
 void TensorImpl::dispose() noexcept {
+  if (edge) forget_edge();  // before all else: from then on no pass leaves a gradient here
   if (grad.defined()) drop_grad();
   // A handle that lies in its storage's block goes when the storage goes, which may be here.
   const Ref<Storage> last = std::move(storage);

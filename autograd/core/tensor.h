@@ -301,9 +301,6 @@ struct TensorImpl : Counted {
   template <class... L>
   TensorImpl(Ref<Storage> s, Dtype d, const L&... l) noexcept
       : dtype(d), storage(std::move(s)), layout(l...) {}
-  ~TensorImpl() {
-    if (edge) forget_edge();
-  }
   void dispose() noexcept;
   /// The node of `edge` shall not know this tensor any more.
   void forget_edge() noexcept;
