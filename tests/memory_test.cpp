@@ -25,7 +25,7 @@ int64_t status_kib(const std::string& name) {
   return 0;
 }
 
-/// Peak resident memory in KiB, from now on where `reset`; not the pages of code, which grow as it first runs.
+/// Peak resident memory in KiB, from now on where `reset`; without the pages of code that grow meanwhile.
 int64_t peak_kib(bool reset) {
   if (reset) std::ofstream("/proc/self/clear_refs") << 5;
   return status_kib("VmHWM") - status_kib("RssFile");
