@@ -93,7 +93,7 @@ TEST(Custom, OnlyInputsAndOutputsCanBeSaved) {
                   },
                   [](const Context& ctx, const Tensor& g) -> Tensors { return {g * ctx[0]}; });
             }),
-            "keeper: only inputs and the output can be saved; return an intermediate as an output, or "
+            "keeper: only inputs and outputs can be saved; return an intermediate as an output, or "
             "compute it again");
 }
 

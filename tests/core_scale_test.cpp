@@ -119,8 +119,17 @@ TEST(Width, TimeGrowsInProportion) {
     cat(Tensors(static_cast<size_t>(n), x)).sum().backward();
     EXPECT_TRUE(equals(x.grad(), {static_cast<double>(n)}));
   };
+  const auto read_in_parts = [](int64_t n) {
+    for (const bool create_graph : {false, true}) {
+      const Tensor x = noise({n, 1}).requires_grad_(), h = x * 1;
+      const Tensors rows = h.unbind();
+      Tensor s = zeros({1}, kFloat64);
+      for (int64_t i = 0; i < n; i++) s = s + h[i] * rows[static_cast<size_t>(i)];
+      EXPECT_TRUE(equals(grad({s}, {x}, {}, {.create_graph = create_graph})[0], 2 * x.detach()));
+    }
+  };
   for (const std::function<void(int64_t)>& f :
-       {std::function<void(int64_t)>(used_often), {one_cat}, {one_cat_of_one}}) {
+       {std::function<void(int64_t)>(used_often), {one_cat}, {one_cat_of_one}, {read_in_parts}}) {
     const double small = seconds_of([&] { f(25'000); }), large = seconds_of([&] { f(100'000); });
     EXPECT_LT(large, 10 * small);  // 4 in proportion, 16 for a square
   }

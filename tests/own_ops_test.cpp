@@ -197,6 +197,7 @@ TEST(OwnOps, ARuleThatCannotBeCalledDoesNotCompileSlow) {
   std::vector<std::string> all = bad;
   all.push_back(first_rule + "Tensor vjp(int, const Back& b) const { return b.g(); }");
   all.push_back(first_rule + "static constexpr Needs needs = in(0);");
+  all.push_back("std::vector<int> more;");
   const Outcome outcome = compile_ops(all);
   EXPECT_NE(outcome.code, 0);
   EXPECT_EQ(count_of(outcome.text, "this op's vjp can't be called so"), bad.size()) << outcome.text;
@@ -204,6 +205,7 @@ TEST(OwnOps, ARuleThatCannotBeCalledDoesNotCompileSlow) {
     EXPECT_TRUE(contains(outcome.text, "Rule<Op" + std::to_string(i))) << bad[i];
   EXPECT_TRUE(contains(outcome.text, "or one for int, not both"));
   EXPECT_TRUE(contains(outcome.text, "needs is an array"));
+  EXPECT_TRUE(contains(outcome.text, "copying an op must not throw"));
 }
 
 TEST(OwnOps, RulesThatCanBeCalledCompileSlow) {
@@ -213,6 +215,8 @@ TEST(OwnOps, RulesThatCanBeCalledCompileSlow) {
       first_rule + "template <int I, class B> requires(I == 1) auto vjp(In<I>, B& b) const { return b.g(); }",
       "template <int I> Tensor vjp(In<I>, Back b) const { return b.g(); }",
       "Tensor vjp(size_t, const Back& b) const { return b.g(); }",
+      "Part vjp(In<0>, const Back& b) const { return {b.g(), Layout(b.shape(0))}; }",
+      "Parts vjp(In<0>, const Back& b) const { return {{b.g(), Layout(b.shape(0))}}; }",
       "static Tensor vjp(In<1>, const auto& b) { return b.g(); }",
       "",
   });
@@ -554,20 +558,20 @@ TEST(OwnOps, ErrorsOfRulesNameTheirCause) {
 #undef GRADUS_READS
 }
 
-/// Declares its inputs, in vain.
+/// Declares another need.
 struct ReadingList : SumOfList {
-  static constexpr Needs needs[] = {in(0) | out(0)};
+  static constexpr Needs needs[] = {out(0)};
   Tensor vjp(int i, const Back& b) const { return b.g() * b.in(static_cast<uint32_t>(i)); }
 };
 struct ReadingListUndeclared : SumOfList {
   Tensor vjp(int, const Back& b) const { return b.g() * b.in(0); }
 };
 
-TEST(OwnOps, AListsInputsAreNotSaved) {
+TEST(OwnOps, AListsInputsAreNotSavedUndeclared) {
   const Tensors x{leaf({1, 2}), leaf({3, 4})};
   const std::string text =
-      "backward: the rule of 'own' reads input 0: an op on a list of tensors saves none of them, whatever it "
-      "needs; return what the rule reads as one more result";
+      "backward: the rule of 'own' reads input 0: an op on a list of tensors saves none of them, unless it "
+      "declares needs[] = {all_inputs}";
   EXPECT_EQ(
       error_of<GradError>([&] { gradus::apply(ReadingList{}, std::span<const Tensor>(x)).sum().backward(); }),
       text);

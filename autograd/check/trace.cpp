@@ -2,7 +2,6 @@
 #include <gradus/autograd/check/trace.h>
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
-#include <gradus/autograd/ops/reduce.h>
 
 #include <algorithm>
 #include <cmath>
@@ -15,32 +14,29 @@ class Collector final : public GradientSink {
  public:
   explicit Collector(const Node& node) : given(node.num_inputs()), node_(node) {}
   bool wanted(const Edge&) const override { return true; }
-  void give(const Edge& e, Tensor g) override {
-    given[static_cast<size_t>(&e - node_.edges().data())] = std::move(g);
+  void give(const Edge& e, Tensor g) override { given[input_of(e)] = std::move(g); }
+  void give_part(const Edge& e, Part p) override {
+    Node& n = *e.node;
+    fit(p, n.shape(e.slot), n.dtype(e.slot), n);
+    Tensor& g = given[input_of(e)];
+    const Tensor part = whole(p, n.shape(e.slot));
+    g = g.defined() ? g + part : part;
   }
   Tensors given;
 
  private:
+  size_t input_of(const Edge& e) const { return static_cast<size_t>(&e - node_.edges().data()); }
   const Node& node_;
 };
-
-/// Undoes a broadcast and a promotion of the forward pass.
-Tensor fitted(Tensor g, const Edge& e) {
-  const Shape shape = e.node->shape(e.slot);
-  if (g.shape() != shape) {
-    if (!broadcastable(shape, g.shape()))
-      fail<GradError>("backward: a gradient of shape {} was given to a result of '{}' of shape {}", g.shape(),
-                      e.node->name(), shape);
-    g = sum_to(g, shape);
-  }
-  return g.to(e.node->dtype(e.slot));
-}
 
 /// The gradient of each input as its node takes it.
 Tensors fitted(const Tensors& given, const Node& node) {
   Tensors passed(given.size());
   for (size_t i = 0; i < given.size(); i++)
-    if (given[i].defined() && node.edges()[i]) passed[i] = fitted(given[i], node.edges()[i]);
+    if (const Edge& e = node.edges()[i]; e && given[i].defined()) {
+      passed[i] = given[i];
+      fit(passed[i], e.node->shape(e.slot), e.node->dtype(e.slot), *e.node);
+    }
   return passed;
 }
 

@@ -8,18 +8,25 @@
 
 #pragma GCC visibility push(default)
 
-/// How an op is recorded. An op is a trivially copyable struct whose data members are its attributes:
+/// How an op is recorded. An op is a struct whose data members are its attributes:
 ///
 ///   name                    as it is printed and looked up
-///   value(inputs…)          the result, or a tuple of results; nothing in it is recorded, so that it must
-///                           not write into an input that requires grad
-///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted
-///   vjp(int i, b)           the same for an op on a list of inputs
+///   value(inputs…)          the result, a tuple or Tensors; nothing in it is recorded, so that it must not
+///                           write into an input that requires grad
+///   vjp(In<i>, b)           the gradient of input i, written in ops; called only when it is wanted. A Part
+///                           or Parts where it is 0 but for parts of the input
+///   vjp(int i, b)           the same for an op on a list of inputs, always a Tensor
 ///   together(b)             optional: gives all gradients that are wanted and returns true, or gives none
 ///                           and returns false; not called where they must be differentiable
-///   needs[i]                what the gradient of input i reads (in(k), out(k)); reading anything else throws
-///   differentiable          how many of the results have a gradient (default 1); 0: none, it is not recorded
+///   needs[i]                what the gradient of input i reads (in(k), out(k)); reading anything else
+///                           throws. In an op on a list needs[0] is for all: all_inputs, or none of them
+///   differentiable          how many of the results have a gradient (default 1), or all_results; 0: none, it
+///                           is not recorded
 ///   of(layout)              instead of value(): a view's layout
+///
+/// An op may also own things: it is copied into its node, which ends it. Copying must not throw, so a larger
+/// member is held by a pointer that counts. A tensor among them is not freed by backward() nor checked for
+/// writes, and one that is the op's own result would hold itself: tensors are inputs, or results.
 ///
 /// A rule gives a Tensor, an undefined one for no gradient. A vjp that can't be called as above does not
 /// compile. The backward pass throws where a gradient is wanted and has no rule, and where one arrives at a
@@ -27,12 +34,27 @@
 /// create_graph. It must be made differentiable, or be detach()ed where it does not depend on the inputs.
 namespace gradus {
 
+/// `differentiable` of an op whose results all have a gradient.
+constexpr uint32_t all_results = ~0u;
+
+/// A gradient that is 0 outside of a part of an input, and g there, at the cost of g alone. The part is
+/// `region` (see regions.h) or, where `index` is defined, index_select(x, dim, index), whose rows may repeat.
+struct Part {
+  Tensor g /** there */;
+  Layout region /** of a row-major input */;
+  Tensor index /** or undefined */ = {};
+  int dim /** of index_select */ = 0;
+};
+/// Several, which are added.
+using Parts = std::vector<Part>;
+
 /// Where the engine takes the gradients that a rule gives.
 class GradientSink {
  public:
   /// Whether anything is to be given to e; not asked where all edges are wanted.
   virtual bool wanted(const Edge& e) const = 0;
   virtual void give(const Edge& e, Tensor g) = 0;
+  virtual void give_part(const Edge& e, Part p) = 0;
 
  protected:
   ~GradientSink() = default;
@@ -50,6 +72,11 @@ class Back {
   Tensor g(uint32_t k = 0) const {
     check_output(k);
     return g_[k].defined() ? g_[k] : zeros_for(k);
+  }
+  /// Whether anything did.
+  bool arrived(uint32_t k) const {
+    check_output(k);
+    return g_[k].defined();
   }
   /// Input i as it was; only what `needs` declares.
   Tensor in(uint32_t i) const { return node_.read_saved(false, i); }
@@ -80,6 +107,12 @@ class Back {
   /// Passes the gradient of input i on; one that nobody wants is dropped.
   void give(uint32_t i, Tensor g) {
     if (has_edge(i)) sink_.give(node_.edges()[i], std::move(g));
+  }
+  void give(uint32_t i, Part p) {
+    if (has_edge(i) && p.g.defined()) sink_.give_part(node_.edges()[i], std::move(p));
+  }
+  void give(uint32_t i, Parts parts) {
+    for (Part& p : parts) give(i, std::move(p));
   }
   /// The node that runs.
   const Node& node() const noexcept { return node_; }
@@ -128,9 +161,11 @@ template <class Op>
 concept HasListRule = requires(const Op& op, const Back& b) {
   { op.vjp(0, b) } -> std::convertible_to<Tensor>;
 };
+template <class G>
+concept IsGradient = std::convertible_to<G, Tensor> || std::same_as<G, Part> || std::same_as<G, Parts>;
 template <class Op, int I>
 concept HasRule = requires(const Op& op, const Back& b) {
-  { op.vjp(In<I>{}, b) } -> std::convertible_to<Tensor>;
+  { op.vjp(In<I>{}, b) } -> IsGradient;
 };
 /// It would be a rule but for a const, its parameters or what it returns.
 template <class Op, int I>
@@ -178,16 +213,21 @@ constexpr uint32_t differentiable_of() {
 template <class Op, bool on_list>
 class Rule final : public Node {
   static constexpr unsigned kRules = rules_of<Op>();
-  static_assert(!has_broken_rule<Op>() && (kRules || HasListRule<Op> || !NamesVjp<Op>),
-                "a rule is public and const, takes (In<i>, const Back&), or (int, const Back&) in an op on a "
-                "list, and returns a Tensor: this op's vjp can't be called so");
+  static_assert(
+      !has_broken_rule<Op>() && (kRules || HasListRule<Op> || !NamesVjp<Op>),
+      "a rule is public and const, takes (In<i>, const Back&), or (int, const Back&) in an op on a "
+      "list, and returns a Tensor (the former also a Part or Parts): this op's vjp can't be called so");
   static_assert(!kRules || !HasListRule<Op>, "an op has rules for In<i> or one for int, not both");
   static_assert(
       !requires { Op::needs.ins; }, "needs is an array: needs[i] is what the gradient of input i reads");
+  static_assert(!on_list || needs_of<Op>(0).ins == 0 || needs_of<Op>(0).ins == all_inputs.ins,
+                "an op on a list reads all of its inputs, needs[] = {all_inputs}, or none");
+  static constexpr bool kOwns = !std::is_trivially_destructible_v<Op>;
 
  public:
   [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
-    static_assert(std::is_trivially_copyable_v<Op>, "an op holds plain attributes; tensors are its inputs");
+    static_assert(std::is_nothrow_copy_constructible_v<Op>,
+                  "copying an op must not throw: hold what does, a vector or a function, by a shared_ptr");
     static_assert(alignof(Rule) <= 16, "what an op holds may be aligned to at most 16 bytes");
     const size_t bytes = bytes_of(sizeof(Rule), plan);
     Rule* rule = new (allocate(bytes)) Rule(op);
@@ -228,7 +268,10 @@ class Rule final : public Node {
   }
 
  private:
-  explicit Rule(const Op& op) noexcept : op_(op) {}
+  explicit Rule(const Op& op) noexcept : op_(op) { owns_ = kOwns; }
+  void destroy_op() noexcept override {
+    if constexpr (kOwns) std::destroy_at(&op_);
+  }
   template <int I>
   void run_one(Back& b) const {
     if constexpr (HasRule<Op, I>)
@@ -256,7 +299,7 @@ template <bool on_list, class Op>
 [[gnu::noinline, gnu::cold]] Ref<Node> record_everything(const Op& op, std::span<const Edge* const> edges,
                                                          std::span<const Tensor* const> ins,
                                                          std::span<const Tensor* const> outs) {
-  return Rule<Op, on_list>::make(op, {edges, ins, outs, everything});
+  return Rule<Op, on_list>::make(op, {edges, ins, outs, everything, on_list});
 }
 
 template <bool on_list = false, class Op>
@@ -272,7 +315,7 @@ template <bool on_list = false, class Op>
   }
   if (keep_values) [[unlikely]]
     return record_everything<on_list>(op, edges, ins, outs);
-  return Rule<Op, on_list>::make(op, {edges, ins, outs, keep});
+  return Rule<Op, on_list>::make(op, {edges, ins, outs, keep, on_list});
 }
 
 /// Gives the results of a recorded op their edges.
@@ -291,6 +334,9 @@ template <bool on_list = false, class Op>
     unshare(op, y);
   y.impl()->made_under_no_grad = false;
 }
+inline void own(const char* op, Tensors& y) {
+  for (Tensor& each : y) own(op, each);
+}
 template <class Y>
 void own(const char* op, Y& y) {
   std::apply([op](auto&... each) { (own(op, each), ...); }, y);
@@ -306,12 +352,23 @@ constexpr uint32_t connected_of() {
     return ~0u;
 }
 
+inline std::vector<const Tensor*> each_of(std::span<const Tensor> x) {
+  std::vector<const Tensor*> list;
+  list.reserve(x.size());
+  for (const Tensor& t : x) list.push_back(&t);
+  return list;
+}
+
 template <bool on_list = false, class Op, class Y>
 void record_outputs(const Op& op, std::span<const Edge* const> edges, std::span<const Tensor* const> ins,
                     const Y& y) {
   if constexpr (std::is_same_v<Y, Tensor>) {
     const Tensor* outs[] = {&y};
     connect(record<on_list>(op, edges, ins, outs), outs, 1);
+  } else if constexpr (std::is_same_v<Y, Tensors>) {
+    if (y.empty()) return;
+    const std::vector<const Tensor*> outs = each_of(y);
+    connect(record<on_list>(op, edges, ins, outs), outs, connected_of<Op>());
   } else {
     std::apply(
         [&](const auto&... o) {
@@ -382,28 +439,50 @@ auto apply(const Op& op, std::span<const Tensor> x) {
     }
     if (versions != 0)
       for (const Tensor& t : x) detail::refuse_changed(op.name, t);
-    if (detail::any_edge(edges)) detail::record_outputs<true>(op, edges, {}, y);
+    std::vector<const Tensor*> ins;
+    if (detail::needs_of<Op>(0).ins || detail::keep_values) ins = detail::each_of(x);
+    if (detail::any_edge(edges)) detail::record_outputs<true>(op, edges, ins, y);
   }
   return y;
 }
 
 namespace detail {
 /// As apply_view(), for a layout that is known to stay within x's memory.
-template <class Op>
-Tensor view(const Op& op, const Tensor& x) {
-  Tensor y = make_tensor(Ref<Storage>(&x.storage()), op.of(x.layout()), x.dtype());
+/// A view of x that has no edge yet; e is x's.
+inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& layout) {
+  Tensor y = make_tensor(Ref<Storage>(&x.storage()), layout, x.dtype());
   TensorImpl& v = *y.impl();
-  const Edge& e = x.edge();
   if ((x.impl()->made_under_no_grad && !e) || !is_grad_enabled()) {
     v.made_under_no_grad = true;
-    return y;
+  } else {
+    v.base = x.impl()->base ? x.impl()->base : x.ref();
+    v.epoch = v.base->writes;
   }
-  v.base = x.impl()->base ? x.impl()->base : x.ref();
-  v.epoch = v.base->writes;
-  if (e) {
+  return y;
+}
+template <class Op>
+Tensor view(const Op& op, const Tensor& x) {
+  const Edge& e = x.edge();
+  Tensor y = view_without_edge(x, e, op.of(x.layout()));
+  if (e && is_grad_enabled()) {
     const Edge* edges[] = {&e};
     const Tensor *ins[] = {&x}, *outs[] = {&y};
-    v.edge = Edge(record(op, edges, ins, outs), 0);
+    y.impl()->edge = Edge(record(op, edges, ins, outs), 0);
+  }
+  return y;
+}
+/// Views of x with these layouts, as the results of one node.
+template <class Op>
+Tensors views(const Op& op, const Tensor& x, std::span<const Layout> layouts) {
+  const Edge& e = x.edge();
+  Tensors y;
+  y.reserve(layouts.size());
+  for (const Layout& layout : layouts) y.push_back(view_without_edge(x, e, layout));
+  if (e && is_grad_enabled() && !y.empty()) {
+    const Edge* edges[] = {&e};
+    const Tensor* ins[] = {&x};
+    const std::vector<const Tensor*> outs = each_of(y);
+    connect(record(op, edges, ins, outs), outs, ~0u);
   }
   return y;
 }

@@ -17,28 +17,35 @@ constinit thread_local uint64_t detail::clock = 0;
 constinit thread_local bool detail::grad_enabled = true, detail::keep_values = false;
 
 Tensor Node::read_saved(bool is_output, uint32_t index) const {
-  Saved* s = saved_begin();
-  for (uint32_t k = 0; k < n_saved_; k++, s = s->next()) {
-    if (s->is_output != is_output || s->index != index) continue;
-    if (!s->storage)
-      fail<GradError>(
-          "backward: the values that '{}' saved were freed by an earlier backward(); pass retain_graph to "
-          "run twice",
-          name());
-    if (s->storage->version() != s->version)
-      fail<GradError>(
-          "backward: '{}' saved a value that was changed in place afterwards (version {}, saved at {}); "
-          "clone() it first",
-          name(), s->storage->version(), s->version);
-    const int64_t* const dims = s->dims();
-    Tensor x(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(
-        s->storage, s->dtype, int{s->rank}, dims, dims + s->rank, s->offset)));
-    // Its history matters to rules that are recorded only.
-    if (is_grad_enabled() && is_floating(s->dtype))
-      x.impl()->edge = is_output ? Edge(Ref<Node>(const_cast<Node*>(this)), index) : edges()[index];
-    return x;
-  }
-  fail_not_saved(is_output, index);
+  Saved* const s = find_saved(is_output, index);
+  if (!s) [[unlikely]]
+    fail_not_saved(is_output, index);
+  if (!s->storage)
+    fail<GradError>(
+        "backward: the values that '{}' saved were freed by an earlier backward(); pass retain_graph to "
+        "run twice",
+        name());
+  if (s->storage->version() != s->version)
+    fail<GradError>(
+        "backward: '{}' saved a value that was changed in place afterwards (version {}, saved at {}); "
+        "clone() it first",
+        name(), s->storage->version(), s->version);
+  const int64_t* const dims = s->dims();
+  Tensor x(Ref<TensorImpl>::first(new (pool::allocate(sizeof(TensorImpl))) TensorImpl(
+      s->storage, s->dtype, int{s->rank}, dims, dims + s->rank, s->offset)));
+  // Its history matters to rules that are recorded only.
+  if (is_grad_enabled() && is_floating(s->dtype))
+    x.impl()->edge = is_output ? Edge(Ref<Node>(const_cast<Node*>(this)), index) : edges()[index];
+  return x;
+}
+
+Node::Saved* Node::find_saved(bool is_output, uint32_t index) const noexcept {
+  const auto found = [&](const Saved* s) { return s->is_output == is_output && s->index == index; };
+  // Of a list, all inputs are there, in order.
+  if (index < n_saved_ && found(saved(index))) return saved(index);
+  for (uint32_t k = 0; k < n_saved_; k++)
+    if (found(saved(k))) return saved(k);
+  return nullptr;
 }
 
 void Node::fail_not_saved(bool is_output, uint32_t index) const {
@@ -46,15 +53,16 @@ void Node::fail_not_saved(bool is_output, uint32_t index) const {
   if (const uint32_t count = is_output ? n_out_ : n_in_; index >= count)
     fail<GradError>("backward: the rule of '{}' reads {} {}, it has {}", name(), what, index, count);
   const Declared op = declared();
-  if (op.on_list && !is_output)
+  if (op.on_list && !is_output && !(op.needs.size() && op.needs[0].ins))
     fail<GradError>(
-        "backward: the rule of '{}' reads input {}: an op on a list of tensors saves none of them, whatever "
-        "it needs; return what the rule reads as one more result",
+        "backward: the rule of '{}' reads input {}: an op on a list of tensors saves none of them, unless it "
+        "declares needs[] = {{all_inputs}}",
         name(), index);
   std::string elsewhere;
   for (uint32_t i = 0; i < op.needs.size() && i < n_in_; i++) {
-    if (!((is_output ? op.needs[i].outs : op.needs[i].ins) >> index & 1)) continue;
-    if (edges()[i])
+    const bool all = op.on_list && !is_output;
+    if (!all && !((is_output ? op.needs[i].outs : op.needs[i].ins) >> index & 1)) continue;
+    if (all || edges()[i])
       fail<GradError>("backward: the rule of '{}' reads {} {}, which is undefined", name(), what, index);
     elsewhere = fmt::format("needs[{}]", i);
   }
@@ -68,8 +76,7 @@ void Node::fail_not_saved(bool is_output, uint32_t index) const {
 }
 
 void Node::free_saved() noexcept {
-  Saved* s = saved_begin();
-  for (uint32_t k = 0; k < n_saved_; k++, s = s->next()) s->storage = nullptr;
+  for (uint32_t k = 0; k < n_saved_; k++) saved(k)->storage = nullptr;
   freed_ = n_saved_ > 0;
 }
 
@@ -83,9 +90,8 @@ void* Node::allocate_large(size_t bytes) {
 }
 
 void Node::save_written() noexcept {
-  Saved* s = saved_begin();
-  for (uint32_t k = 0; k < n_saved_; k++, s = s->next())
-    if (s->is_output) s->version = s->storage->version();
+  for (uint32_t k = 0; k < n_saved_; k++)
+    if (Saved* const s = saved(k); s->is_output) s->version = s->storage->version();
 }
 
 Node::Extras& Node::ensure_extras() {
@@ -141,15 +147,11 @@ void Node::forget_retained(TensorImpl* owner) noexcept {
 }
 
 void Node::destroy() noexcept {
+  if (owns_) destroy_op();
   delete extras_.load(std::memory_order_relaxed);
   for (uint32_t k = 0; k < n_out_; k++) std::destroy_at(pending_begin() + k);
   for (uint32_t i = 0; i < n_in_; i++) std::destroy_at(edges_begin() + i);
-  Saved* s = saved_begin();
-  for (uint32_t k = 0; k < n_saved_; k++) {
-    Saved* next = s->next();
-    std::destroy_at(s);
-    s = next;
-  }
+  for (uint32_t k = 0; k < n_saved_; k++) std::destroy_at(saved(k));
   const size_t bytes = bytes_;
   if (bytes <= pool::kLargest)
     pool::release(this, bytes);

@@ -23,7 +23,8 @@ extern constinit thread_local uint64_t clock;
 /// creation (`seq`) is a topological order.
 ///
 /// A node is one block of memory: the object (with the op in it), its edges, the pending gradients of its
-/// outputs, the outputs' dtypes and shapes, and what was saved for the rules.
+/// outputs, the outputs' dtypes and shapes, and what was saved for the rules. The last two are tables of
+/// equal rows, as wide as their largest rank asks for.
 class Node : public Counted {
  public:
   virtual const char* name() const = 0;
@@ -36,7 +37,7 @@ class Node : public Counted {
   /// What an op says of its rules.
   struct Declared {
     std::span<const Needs> needs = {};  // needs[i]: what the gradient of input i reads
-    bool on_list = false;               // its inputs are a list, and none of them is saved
+    bool on_list = false;               // its inputs are a list, of which all or none are saved
   };
   virtual Declared declared() const { return {}; }
 
@@ -59,7 +60,6 @@ class Node : public Counted {
     bool is_output;
     uint32_t index;  // of the input or output
     int64_t* dims() noexcept { return reinterpret_cast<int64_t*>(this + 1); }
-    Saved* next() noexcept { return reinterpret_cast<Saved*>(dims() + 2 * rank); }
   };
   /// The saved value, rebuilt as a tensor with its history. Throws where the op did not declare it, it is
   /// undefined, was freed or was changed in place since.
@@ -95,6 +95,7 @@ class Node : public Counted {
   // ---- the engine's: pending gradients, and the pass they belong to
   Ref<TensorImpl>& pending(uint32_t slot) const noexcept { return pending_begin()[slot]; }
   std::atomic<uint32_t>& pass() const noexcept { return pass_; }
+  bool& queued() const noexcept { return queued_; }
 
   /// Called when the last reference goes: deep graphs are freed in a loop, not by recursion.
   void dispose() noexcept;
@@ -113,7 +114,8 @@ class Node : public Counted {
     std::span<const Edge* const> edges;
     std::span<const Tensor* const> ins;  // to save from; may be empty where nothing is saved
     std::span<const Tensor* const> outs;
-    Needs keep;  // what to save
+    Needs keep;            // what to save
+    bool on_list = false;  // all inputs, or none
   };
   static size_t bytes_of(size_t object, const Plan& plan) noexcept;
   static void* allocate(size_t bytes) {
@@ -123,7 +125,9 @@ class Node : public Counted {
   void set_output_dtype(Dtype dtype) noexcept {
     *outputs_begin() = (*outputs_begin() & ~int64_t{0xff}) | static_cast<int64_t>(dtype);
   }
-  bool leaf_ = false;
+  /// Ends what the op owns.
+  virtual void destroy_op() noexcept {}
+  bool leaf_ = false, owns_ = false;  // owns_: destroy_op() does something
 
  private:
   Edge* edges_begin() const noexcept { return reinterpret_cast<Edge*>(const_cast<char*>(self()) + object_); }
@@ -131,14 +135,14 @@ class Node : public Counted {
     return reinterpret_cast<Ref<TensorImpl>*>(edges_begin() + n_in_);
   }
   const int64_t* output(uint32_t slot) const noexcept {
-    const int64_t* word = outputs_begin();
-    for (; slot; slot--) word += 1 + (*word >> 8);
-    return word;
+    return outputs_begin() + size_t{slot} * output_words_;
   }
   int64_t* outputs_begin() const noexcept { return reinterpret_cast<int64_t*>(pending_begin() + n_out_); }
-  Saved* saved_begin() const noexcept {
-    return reinterpret_cast<Saved*>(const_cast<char*>(self()) + saved_offset_);
+  Saved* saved(uint32_t k) const noexcept {
+    return reinterpret_cast<Saved*>(const_cast<char*>(self()) + saved_offset_ + size_t{8} * k * saved_words_);
   }
+  /// Null where it was not saved.
+  Saved* find_saved(bool is_output, uint32_t index) const noexcept;
   const char* self() const noexcept { return reinterpret_cast<const char*>(this); }
   static void* allocate_large(size_t bytes);
   void destroy() noexcept;
@@ -152,8 +156,29 @@ class Node : public Counted {
         if (i < list.size() && list[i]->defined()) f(*list[i], is_output, i);
       }
     };
-    each(plan.keep.ins, plan.ins, false);
+    if (plan.on_list && plan.keep.ins) {
+      for (uint32_t i = 0; i < plan.ins.size(); i++)
+        if (plan.ins[i]->defined()) f(*plan.ins[i], false, i);
+    } else {
+      each(plan.keep.ins, plan.ins, false);
+    }
     each(plan.keep.outs, plan.outs, true);
+  }
+  /// How many values `plan` keeps, and the words of each.
+  static std::pair<uint32_t, uint32_t> saved_table(const Plan& plan) noexcept {
+    uint32_t count = 0;
+    int rank = 0;
+    for_each_kept(plan, [&](const Tensor& x, bool, uint32_t) {
+      count++;
+      rank = std::max(rank, x.layout().rank());
+    });
+    return {count, sizeof(Saved) / 8 + 2 * static_cast<uint32_t>(rank)};
+  }
+  /// The words of an output: dtype and rank, and sizes.
+  static uint32_t output_words(const Plan& plan) noexcept {
+    int rank = 0;
+    for (const Tensor* y : plan.outs) rank = std::max(rank, y->layout().rank());
+    return 1 + static_cast<uint32_t>(rank);
   }
   static constexpr size_t aligned8(size_t n) { return (n + 7) / 8 * 8; }
 
@@ -169,9 +194,10 @@ class Node : public Counted {
   };
   Extras& ensure_extras();
   std::atomic<Extras*> extras_;
-  uint32_t n_in_, bytes_, saved_offset_;
-  uint16_t n_out_, n_saved_;
+  uint32_t n_in_, n_out_, bytes_, saved_offset_, n_saved_;
   bool freed_ = false;
+  mutable bool queued_ = false;  // it waits in the pass that holds it
+  uint8_t output_words_, saved_words_;
 };
 
 /// The node of a leaf: gradients end here. It knows its tensor by a raw pointer that the tensor's destructor
@@ -221,20 +247,19 @@ inline Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtyp
 
 // What is known of an op when it is compiled makes recording it short.
 [[gnu::always_inline]] inline size_t Node::bytes_of(size_t object, const Plan& plan) noexcept {
-  size_t n = aligned8(object) + plan.edges.size() * sizeof(Edge) + plan.outs.size() * sizeof(Ref<TensorImpl>);
-  for (const Tensor* y : plan.outs) n += 8 + 8 * static_cast<size_t>(y->layout().rank());
+  const size_t n = aligned8(object) + plan.edges.size() * sizeof(Edge) +
+                   plan.outs.size() * (sizeof(Ref<TensorImpl>) + 8 * output_words(plan));
   if (plan.keep == nothing) return n;
-  for_each_kept(plan, [&](const Tensor& x, bool, uint32_t) {
-    n += sizeof(Saved) + 16 * static_cast<size_t>(x.layout().rank());
-  });
-  return n;
+  const auto [count, words] = saved_table(plan);
+  return n + size_t{8} * count * words;
 }
 
 [[gnu::always_inline]] inline void Node::init(size_t object, size_t bytes, const Plan& plan) noexcept {
   object_ = static_cast<uint32_t>(aligned8(object));
   bytes_ = static_cast<uint32_t>(bytes);
   n_in_ = static_cast<uint32_t>(plan.edges.size());
-  n_out_ = static_cast<uint16_t>(plan.outs.size());
+  n_out_ = static_cast<uint32_t>(plan.outs.size());
+  output_words_ = static_cast<uint8_t>(output_words(plan));
   n_saved_ = 0;
   extras_.store(nullptr, std::memory_order_relaxed);
   uint64_t seq = detail::clock;
@@ -247,23 +272,23 @@ inline Dtype Node::dtype(uint32_t slot) const noexcept { return static_cast<Dtyp
   int64_t* word = outputs_begin();
   for (const Tensor* y : plan.outs) {
     const Shape& s = y->shape();
-    *word++ = static_cast<int64_t>(y->dtype()) | s.rank() << 8;
-    for (int64_t d : s) *word++ = d;
+    *word = static_cast<int64_t>(y->dtype()) | s.rank() << 8;
+    std::copy(s.begin(), s.end(), word + 1);
+    word += output_words_;
   }
   saved_offset_ = static_cast<uint32_t>(reinterpret_cast<char*>(word) - self());
   if (plan.keep == nothing) return;
-  Saved* saved = saved_begin();
+  saved_words_ = static_cast<uint8_t>(saved_table(plan).second);
   for_each_kept(plan, [&](const Tensor& x, bool is_output, uint32_t index) {
     const TensorImpl& impl = *x.impl();
     const int rank = impl.layout.rank();
-    new (saved) Saved{impl.storage, impl.layout.offset,         impl.storage->version(),
-                      impl.dtype,   static_cast<uint8_t>(rank), is_output,
-                      index};
-    int64_t* dims = saved->dims();
+    Saved* const s =
+        new (saved(n_saved_++)) Saved{impl.storage, impl.layout.offset,         impl.storage->version(),
+                                      impl.dtype,   static_cast<uint8_t>(rank), is_output,
+                                      index};
+    int64_t* dims = s->dims();
     for (int64_t d : impl.layout.shape) *dims++ = d;
     for (int i = 0; i < rank; i++) *dims++ = impl.layout.strides[i];
-    saved = saved->next();
-    n_saved_++;
   });
 }
 

@@ -14,7 +14,7 @@ struct AsStrided {
     y.offset += x.offset;
     return y;
   }
-  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), region, b.shape(0)); }
+  Part vjp(In<0>, const Back& b) const { return {b.g(), region}; }
 };
 
 struct Embed {
@@ -29,6 +29,21 @@ struct Embed {
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return as_strided(b.g(), region); }
+};
+
+struct EmbedInto {
+  static constexpr auto name = "embed_";
+  static constexpr auto formula = "y = x, g added in a region        dx = dy        dg = dy in the region";
+  Layout region;
+  void write(const Tensor& x, const Tensor&, const Tensor& g) const {
+    Layout part = region;
+    part.offset += x.layout().offset;
+    launch({&x.storage(), &g.storage()}, kernels::embed, x.dtype(), x.storage().data(), part,
+           g.storage().data(), g.layout());
+  }
+  // A chain of them hands on what each can take its part of without a copy.
+  Tensor vjp(In<0>, const Back& b) const { return b.g().contiguous(); }
+  Tensor vjp(In<1>, const Back& b) const { return as_strided(b.g(), region); }
 };
 
 struct Blank {
@@ -97,11 +112,19 @@ Tensor as_strided(const Tensor& x, const Layout& region) {
   check_region("as_strided", region, x.numel());
   return apply_view(AsStrided{region}, x.contiguous());
 }
-Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) {
-  check_region("embed", region, shape.numel());
+static void check_region_of(const char* op, const Tensor& x, const Layout& region, const Shape& whole) {
+  check_region(op, region, whole.numel());
   if (x.shape() != region.shape)
-    fail<ShapeError>("embed: x of shape {} for a region of shape {}", x.shape(), region.shape);
+    fail<ShapeError>("{}: x of shape {} for a region of shape {}", op, x.shape(), region.shape);
+}
+Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) {
+  check_region_of("embed", x, region, shape);
   return apply(Embed{region, shape}, x);
+}
+Tensor& embed_(Tensor& x, const Layout& region, const Tensor& g) {
+  check_region_of("embed_", g, region, x.shape());
+  apply_inplace(EmbedInto{region}, x, g);
+  return x;
 }
 Tensor blank(const Tensor& x, const Layout& region) {
   check_region("blank", region, x.numel());

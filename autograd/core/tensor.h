@@ -228,6 +228,16 @@ class Tensor {
   /// Elements start, start + step … before end along dim; negative bounds count from the end, bounds
   /// beyond it are cut, as in Python.
   Tensor slice(int64_t dim, int64_t start = 0, std::optional<int64_t> end = {}, int64_t step = 1) const;
+  /// `length` elements along dim, from `start` on, which counts from the end where negative.
+  Tensor narrow(int64_t dim, int64_t start, int64_t length) const;
+  /// Parts of `size` along dim, one after the other; the last one may be smaller.
+  Tensors split(int64_t size, int64_t dim = 0) const;
+  /// Parts of these sizes, which add up to the dim's.
+  Tensors split(const std::vector<int64_t>& sizes, int64_t dim = 0) const;
+  /// At most `chunks` parts of one size along dim; the last one may be smaller.
+  Tensors chunk(int64_t chunks, int64_t dim = 0) const;
+  /// All of select(dim, 0), select(dim, 1) …
+  Tensors unbind(int64_t dim = 0) const;
   /// Dims start_dim … end_dim as one; a copy where the strides do not allow a view.
   Tensor flatten(int64_t start_dim = 0, int64_t end_dim = -1) const;
 

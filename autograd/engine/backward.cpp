@@ -1,8 +1,9 @@
 #include <gradus/autograd/base/locks.h>
 #include <gradus/autograd/base/stack.h>
-#include <gradus/autograd/core/apply.h>
+#include <gradus/autograd/core/regions.h>
 #include <gradus/autograd/engine/backward.h>
 #include <gradus/autograd/ops/create.h>
+#include <gradus/autograd/ops/index.h>
 #include <gradus/autograd/ops/reduce.h>
 
 #include <algorithm>
@@ -52,6 +53,29 @@ bool detail::run_hooks(const Node& n, std::span<Tensor> g) {
   return replaced;
 }
 
+void detail::fit(Tensor& g, const Shape& shape, Dtype dtype, const Node& to) {
+  if (!(g.shape() == shape)) {
+    if (!broadcastable(shape, g.shape()))
+      fail<GradError>("backward: a gradient of shape {} was given to a result of '{}' of shape {}", g.shape(),
+                      to.name(), shape);
+    g = sum_to(g, shape);
+  }
+  g = g.to(dtype);
+}
+
+void detail::fit(Part& p, const Shape& shape, Dtype dtype, const Node& to) {
+  if (!p.index.defined()) return fit(p.g, p.region.shape, dtype, to);
+  Shape rows = shape;
+  rows[p.dim] = p.index.numel();
+  fit(p.g, rows, dtype, to);
+}
+
+Tensor detail::whole(const Part& p, const Shape& shape) {
+  if (!p.index.defined()) return embed(p.g, p.region, shape);
+  Tensor g = zeros(shape, p.g.dtype());
+  return index_add_(g, p.dim, p.index, p.g);
+}
+
 void detail::fail_wrote(const Node& n) {
   fail<GradError>(
       "backward: the rule of '{}' wrote into the gradient that it was given, which may be that of other "
@@ -94,6 +118,7 @@ class Pass final : public GradientSink {
                              : e.node->pass().load(std::memory_order_relaxed) == id_;
   }
   void give(const Edge& e, Tensor g) override;
+  void give_part(const Edge& e, Part p) override;
 
  private:
   struct Capture {
@@ -154,11 +179,13 @@ class Pass final : public GradientSink {
     uint32_t before = 0;
     if (!lent_.empty())
       if (const auto l = lent_.find(&n); l != lent_.end()) before = l->second;
+    n.queued() = false;
     n.pass().store(before, std::memory_order_release);
   }
   void push(Node* n) {
     heap_.push_back(n);
     std::push_heap(heap_.begin(), heap_.end(), older);
+    n->queued() = true;
   }
   /// The first of n's captures, if it has any.
   auto first_capture(const Node* n) const {
@@ -168,6 +195,8 @@ class Pass final : public GradientSink {
     const auto c = first_capture(n);
     return c != captures_.end() && c->node == n;
   }
+  /// Where what flows along e gathers; its node's turn will come.
+  Ref<TensorImpl>& place_of(const Edge& e);
   /// Adds g to what has arrived before.
   void add(Ref<TensorImpl>& arrived, Tensor g) const;
   Ref<TensorImpl>& gradient_of(Node& leaf);
@@ -228,21 +257,38 @@ bool Pass::is_its_own(const Arrival& a) {
 void Pass::give(const Edge& e, Tensor g) {
   if (!g.defined()) return;
   Node& n = *e.node;
-  // Undo a broadcast and a promotion of the forward pass.
-  if (!n.has_shape(e.slot, g.shape())) {
-    const Shape shape = n.shape(e.slot);
-    if (!broadcastable(shape, g.shape()))
-      fail<GradError>("backward: a gradient of shape {} was given to a result of '{}' of shape {}", g.shape(),
-                      n.name(), shape);
-    g = sum_to(g, shape);
+  if (!n.has_shape(e.slot, g.shape()) || g.dtype() != n.dtype(e.slot))
+    detail::fit(g, n.shape(e.slot), n.dtype(e.slot), n);
+  add(place_of(e), std::move(g));
+}
+
+void Pass::give_part(const Edge& e, Part p) {
+  Node& n = *e.node;
+  const Shape shape = n.shape(e.slot);
+  detail::fit(p, shape, n.dtype(e.slot), n);
+  Ref<TensorImpl>& arrived = place_of(e);
+  Tensor sum;
+  if (!arrived) {
+    sum = detail::whole(p, shape);
+  } else {
+    sum = Tensor(std::move(arrived));
+    // Hooks and whoever asked for it may hold what arrived whole, and rules what was recorded.
+    const bool alone = sum.ref().unique() && sum.ref()->storage->alone() && sum.is_contiguous();
+    if (!alone || sum.impl()->made_under_no_grad || (sum.edge() && !create_graph_)) sum = sum.clone();
+    if (p.index.defined())
+      index_add_(sum, p.dim, p.index, p.g);
+    else
+      embed_(sum, p.region, p.g);
   }
-  if (g.dtype() != n.dtype(e.slot)) g = g.to(n.dtype(e.slot));
-  if (n.is_leaf()) return add(gradient_of(n), std::move(g));
+  arrived = std::move(sum).release();
+}
+
+Ref<TensorImpl>& Pass::place_of(const Edge& e) {
+  Node& n = *e.node;
+  if (n.is_leaf()) return gradient_of(n);
   claim("backward", n);
-  bool queued = false;
-  for (uint32_t k = 0; k < n.num_outputs(); k++) queued |= static_cast<bool>(n.pending(k));
-  if (!queued) push(&n);
-  add(n.pending(e.slot), std::move(g));
+  if (!n.queued()) push(&n);
+  return n.pending(e.slot);
 }
 
 void Pass::add(Ref<TensorImpl>& arrived, Tensor g) const {
@@ -328,6 +374,7 @@ void Pass::run_node(Node& n) {
   std::vector<Tensor> many;
   if (n.num_outputs() > 1) many.resize(n.num_outputs());
   heap_.pop_back();  // not before what may throw: then the node would be left as it is
+  n.queued() = false;
   now_ = &n;
   const std::span<Tensor> g = many.empty() ? std::span<Tensor>(one) : std::span<Tensor>(many);
   for (uint32_t k = 0; k < n.num_outputs(); k++) g[k] = Tensor(std::exchange(n.pending(k), nullptr));

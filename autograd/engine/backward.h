@@ -1,5 +1,5 @@
 #pragma once
-#include <gradus/autograd/core/tensor.h>
+#include <gradus/autograd/core/apply.h>
 
 #include <span>
 
@@ -42,6 +42,13 @@ class Running {
 /// Runs n's hooks on the gradients of its results; true where one was replaced. GradError where a hook writes
 /// into a gradient or gives one that does not fit.
 bool run_hooks(const Node& n, std::span<Tensor> g);
+/// Makes g, a gradient of results of `to`, one of this shape and dtype: undoes a broadcast and a promotion of
+/// the forward pass. GradError where no broadcast leads from `shape` to g's.
+void fit(Tensor& g, const Shape& shape, Dtype dtype, const Node& to);
+/// Makes p.g one of the dtype, and of the shape of its part of a tensor of this shape.
+void fit(Part& p, const Shape& shape, Dtype dtype, const Node& to);
+/// The gradient of shape `shape` that p says.
+Tensor whole(const Part& p, const Shape& shape);
 /// Raised by every write into one of g.
 inline uint64_t versions(std::span<const Tensor> g) noexcept {
   uint64_t sum = 0;

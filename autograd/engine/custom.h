@@ -1,6 +1,8 @@
 #pragma once
 #include <gradus/autograd/core/apply.h>
 
+#include <functional>
+
 #pragma GCC visibility push(default)
 
 namespace gradus {
@@ -23,41 +25,28 @@ class Context {
       fail<IndexError>("custom: saved tensor {} was asked for, {} were saved", i, saved_.size());
     return saved_[i];
   }
+  /// How many were saved.
+  size_t size() const { return saved_.size(); }
 
  private:
   Tensors saved_;
   std::vector<uint32_t> versions_;  // of the saved tensors, when they were saved
-  friend struct CustomOp;
-};
-
-/// The recorded op of custom(): which inputs and outputs were saved, and the rule.
-struct CustomOp {
-  static constexpr size_t kMaxInputs = 31;
-  static constexpr uint8_t kOutput = 254, kUndefined = 255;
-
-  const char* name;
-  Tensors (*backward)(const Context&, const Tensor&);
-  uint8_t num_saved = 0;
-  uint8_t saved[Context::kMaxSaved] = {};  // the input's index, kOutput or kUndefined
-
-  /// Throws where something is null, or there are too many inputs.
-  CustomOp(const char* name_, Tensors (*backward_)(const Context&, const Tensor&), const Tensors& inputs);
-  /// Sets `saved` to what the forward function saved, and says what of that is to be kept.
-  Needs keep(const Context& ctx, const Tensors& inputs, const Tensor& y);
-  Context context(const Back& b) const;
+  friend class CustomNode;
 };
 
 namespace detail {
-Tensor record_custom(CustomOp op, Context ctx, const Tensors& inputs, std::span<const uint32_t> versions,
-                     Tensor y);
-/// Of each.
-std::vector<uint32_t> versions_of(const Tensors& x);
+using CustomBackward = std::function<Tensors(const Context&, const Tensors&)>;
+/// The versions of the inputs; throws where the call can't be made.
+std::vector<uint32_t> check_custom(const char* name, const Tensors& inputs, const CustomBackward& backward);
+Tensors record_custom(const char* name, CustomBackward backward, Context ctx, const Tensors& inputs,
+                      std::span<const uint32_t> versions, Tensors y);
 }  // namespace detail
 
 /// A function of one's own. `forward(ctx, inputs)` may be any code and is not recorded, so that it must not
-/// write into an input that requires grad; `backward(ctx, g)` takes the gradient of the result and gives one
-/// gradient for each input (undefined: none). It is written in ops, so that it can be differentiated again,
-/// and captures nothing: attributes belong into an op struct (core/apply.h).
+/// write into an input that requires grad; it gives a Tensor or, for several results, Tensors, and custom()
+/// gives the same. `backward(ctx, g)` takes the gradient of the result (of several: Tensors, zeros for a
+/// result that none reached) and gives one gradient for each input (undefined: none). It is written in ops,
+/// so that it can be differentiated again.
 ///
 ///   Tensor log1pexp(const Tensor& x) {
 ///     return custom("log1pexp", {x},
@@ -65,21 +54,40 @@ std::vector<uint32_t> versions_of(const Tensors& x);
 ///         [](const Context& ctx, const Tensor& g) -> Tensors { return {g * sigmoid(ctx[0])}; });
 ///   }
 ///
-/// `name` must live as long as the graph (a literal does). An Error, before forward runs, where it or a
-/// function is null.
-template <class F>
-Tensor custom(const char* name, const Tensors& inputs, F&& forward,
-              Tensors (*backward)(const Context&, const Tensor&)) {
-  const CustomOp op(name, backward, inputs);
+/// `backward` may capture attributes, by value: it lives as long as the graph. Tensors are not captured but
+/// saved: what is captured is neither freed by backward() nor found to be changed since, and whoever captures
+/// the result, or what was computed from it, makes the graph hold itself, so that it is never freed.
+///
+/// `name` must live as long as the graph (a literal does). At most 31 inputs and 31 results. An Error, before
+/// forward runs, where the name or a function is null.
+template <class F, class B>
+auto custom(const char* name, const Tensors& inputs, F&& forward, B backward) {
+  using Y = decltype(forward(std::declval<Context&>(), inputs));
+  constexpr bool one = std::is_convertible_v<Y, Tensor>;
+  static_assert(one || std::is_convertible_v<Y, Tensors>, "the forward function gives a Tensor or Tensors");
+  using G = std::conditional_t<one, Tensor, Tensors>;
+  const std::function<Tensors(const Context&, const G&)> rule(std::move(backward));
+  detail::CustomBackward of_all;
+  if constexpr (!one)
+    of_all = rule;
+  else if (rule)
+    of_all = [rule](const Context& ctx, const Tensors& g) { return rule(ctx, g[0]); };
+  const std::vector<uint32_t> versions = detail::check_custom(name, inputs, of_all);
   check_function(name, forward);
-  const std::vector<uint32_t> versions = detail::versions_of(inputs);
   Context ctx;
-  Tensor y;
+  Tensors y;
   {
     NoGrad no_grad;
-    y = forward(ctx, inputs);
+    if constexpr (one)
+      y.push_back(forward(ctx, inputs));
+    else
+      y = forward(ctx, inputs);
   }
-  return detail::record_custom(op, std::move(ctx), inputs, versions, std::move(y));
+  y = detail::record_custom(name, std::move(of_all), std::move(ctx), inputs, versions, std::move(y));
+  if constexpr (one)
+    return std::move(y[0]);
+  else
+    return y;
 }
 
 }  // namespace gradus

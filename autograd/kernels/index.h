@@ -17,7 +17,7 @@ void gather(Dtype dtype, void* y, const void* x, const Layout& lx, const int64_t
             int dim);
 
 /// y[i… with i_dim replaced by index[i…]] += x[i…] for every i of li's shape, in row-major order of i
-/// for each element of y. y is contiguous of ly's shape; lx is at least as large as li in every dim.
+/// for each element of y. lx is at least as large as li in every dim.
 void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const Layout& lx,
                  const int64_t* index, const Layout& li, int dim);
 

@@ -22,6 +22,8 @@ struct Needs {
 constexpr Needs nothing{};
 /// All that was saved.
 constexpr Needs everything{~0u, ~0u};
+/// It reads all inputs of an op on a list.
+constexpr Needs all_inputs{~0u, 0};
 /// It reads input k.
 constexpr Needs in(int k) { return {1u << k, 0}; }
 /// It reads output k.

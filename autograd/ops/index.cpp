@@ -50,6 +50,46 @@ struct ScatterAdd {
   }
 };
 
+/// The index of rows along dim as gather takes it: of the rows' shape.
+Layout spread(const Layout& index, const Shape& rows, int dim) {
+  Layout l(rows);
+  std::fill(l.strides, l.strides + kMaxRank, 0);
+  l.strides[dim] = index.strides[0];
+  l.offset = index.offset;
+  return l;
+}
+
+struct IndexSelect {
+  static constexpr auto name = "index_select";
+  static constexpr auto formula = "y = rows index of x        dx = zeros with g added at the rows index";
+  static constexpr Needs needs[] = {in(1)};
+  int dim;
+  Tensor value(const Tensor& x, const Tensor& index) const {
+    Shape shape = x.shape();
+    shape[dim] = index.numel();
+    Tensor y = make_empty(shape, x.dtype());
+    launch({&y.storage(), &x.storage(), &index.storage()}, kernels::gather, x.dtype(), y.raw(),
+           x.storage().data(), x.layout(), indices(index), spread(index.layout(), shape, dim), dim);
+    return y;
+  }
+  Part vjp(In<0>, const Back& b) const { return {b.g(), {}, b.in(1), dim}; }
+};
+
+struct IndexAdd {
+  static constexpr auto name = "index_add";
+  static constexpr auto formula =
+      "y = x, src added at the rows index        dx = g        dsrc = rows index of g";
+  static constexpr Needs needs[] = {nothing, nothing, in(1)};
+  int dim;
+  void write(const Tensor& x, const Tensor&, const Tensor& index, const Tensor& src) const {
+    launch({&x.storage(), &src.storage(), &index.storage()}, kernels::scatter_add, x.dtype(),
+           x.storage().data(), x.layout(), src.storage().data(), src.layout(), indices(index),
+           spread(index.layout(), src.shape(), dim), dim);
+  }
+  Tensor vjp(In<0>, const Back& b) const { return b.g(); }
+  Tensor vjp(In<2>, const Back& b) const { return index_select(b.g(), dim, b.in(1)); }
+};
+
 void check_range(const char* op, const int64_t* index, const Layout& layout, const Shape& x, int dim) {
   const int64_t bad = kernels::first_out_of_range(index, layout, x.rank() > 0 ? x[dim] : 1);
   if (bad >= 0)
@@ -72,7 +112,40 @@ int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& inde
   return i;
 }
 
+int checked_rows(const char* op, const Tensor& x, int64_t dim, const Tensor& index) {
+  detail::check_defined(op, x, index);
+  if (x.dim() == 0) fail<IndexError>("{}: a 0-d tensor has no rows", op);
+  const int i = normalize_dim(op, dim, x.shape().rank());
+  if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
+  if (index.dim() != 1)
+    fail<ShapeError>("{}: the index has {} dims, not 1: {}", op, index.dim(), index.shape());
+  launch({&index.storage()}, check_range, op, indices(index), index.layout(), x.shape(), i);
+  return i;
+}
+
 }  // namespace
+
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
+  return apply(IndexSelect{checked_rows("index_select", x, dim, index)}, x, index);
+}
+
+Tensor& index_add_(Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  detail::check_defined("index_add", x, index, src);
+  const int i = checked_rows("index_add", x, dim, index);
+  if (src.dtype() != x.dtype()) fail<DtypeError>("index_add: x is {}, src is {}", x.dtype(), src.dtype());
+  Shape rows = x.shape();
+  rows[i] = index.numel();
+  if (src.shape() != rows)
+    fail<ShapeError>("index_add: src has shape {}, {} rows along dim {} of x have {}", src.shape(),
+                     index.numel(), i, rows);
+  apply_inplace(IndexAdd{i}, x, index, src);
+  return x;
+}
+
+Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  Tensor y = x.defined() ? x.clone() : x;
+  return index_add_(y, dim, index, src);
+}
 
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
   const int i = checked_dim("gather", x, dim, index);

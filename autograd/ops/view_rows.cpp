@@ -16,6 +16,13 @@ Tensors slice(const Tensors& x, const Attrs& attrs) {
   return {x[0].slice(attrs.integer("dim"), attrs.integer("start", 0), end, attrs.integer("step", 1))};
 }
 
+Tensors split(const Tensors& x, const Attrs& attrs) {
+  const int64_t dim = attrs.integer("dim", 0);
+  if (attrs.has("size")) return x[0].split(attrs.integer("size"), dim);
+  const Shape sizes = attrs.shape("sizes");
+  return x[0].split(std::vector<int64_t>(sizes.begin(), sizes.end()), dim);
+}
+
 Dtype dtype_of_word(const std::string& word) {
   for (Dtype d : {kBool, kUInt8, kInt64, kFloat32, kFloat64})
     if (word == name_of(d)) return d;
@@ -168,6 +175,66 @@ std::vector<OpRow> view_rows() {
                         {{scattered({5})}, {{"dim", 0.0}, {"step", -1.0}}},
                         {{scattered({5})}, {{"dim", 1.0}}},
                         {{scattered({})}, {{"dim", 0.0}}}};
+       }},
+      {"narrow", "Tensor::narrow",
+       [](const Tensors& x, const Attrs& attrs) -> Tensors {
+         return {x[0].narrow(attrs.integer("dim"), attrs.integer("start"), attrs.integer("length"))};
+       },
+       [] {
+         return Samples{{{scattered({2, 5})}, {{"dim", 1.0}, {"start", 1.0}, {"length", 3.0}}},
+                        {{scattered({4, 2})}, {{"dim", 0.0}, {"start", -2.0}, {"length", 2.0}}},
+                        {{scattered({4, 2})}, {{"dim", 0.0}, {"start", 4.0}, {"length", 0.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({5})}, {{"dim", 0.0}, {"start", 3.0}, {"length", 3.0}}},
+                        {{scattered({5})}, {{"dim", 0.0}, {"start", 6.0}, {"length", 0.0}}},
+                        {{scattered({5})}, {{"dim", 0.0}, {"start", -6.0}, {"length", 1.0}}},
+                        {{scattered({5})}, {{"dim", 0.0}, {"start", 1.0}, {"length", -1.0}}},
+                        {{scattered({5})}, {{"dim", 1.0}, {"start", 0.0}, {"length", 1.0}}},
+                        {{scattered({})}, {{"dim", 0.0}, {"start", 0.0}, {"length", 0.0}}}};
+       }},
+      {"split", "Tensor::split", split,
+       [] {
+         return Samples{{{scattered({5, 2})}, {{"size", 2.0}}},
+                        {{scattered({2, 4})}, {{"sizes", std::vector{1.0, 0.0, 3.0}}, {"dim", -1.0}}},
+                        {{scattered({0, 2})}, {{"size", 0.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({5})}, {{"size", 0.0}}},
+                        {{scattered({5})}, {{"size", -1.0}}},
+                        {{scattered({5})}, {{"size", 1.0}, {"dim", 1.0}}},
+                        {{scattered({5})}, {{"sizes", std::vector{2.0, 2.0}}}},
+                        {{scattered({5})}, {{"sizes", std::vector{6.0, -1.0}}}},
+                        {{scattered({})}, {{"size", 1.0}}},
+                        {{Tensor()}, {{"size", 1.0}}}};
+       }},
+      {"chunk", "Tensor::chunk",
+       [](const Tensors& x, const Attrs& attrs) -> Tensors {
+         return x[0].chunk(attrs.integer("chunks"), attrs.integer("dim", 0));
+       },
+       [] {
+         return Samples{{{scattered({5, 2})}, {{"chunks", 3.0}}},
+                        {{scattered({2, 3})}, {{"chunks", 9.0}, {"dim", -1.0}}},
+                        {{scattered({0, 2})}, {{"chunks", 2.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({5})}, {{"chunks", 0.0}}},
+                        {{scattered({5})}, {{"chunks", -1.0}}},
+                        {{scattered({5})}, {{"chunks", 2.0}, {"dim", 1.0}}},
+                        {{scattered({})}, {{"chunks", 1.0}}},
+                        {{Tensor()}, {{"chunks", 1.0}}}};
+       }},
+      {"unbind", "Tensor::unbind",
+       [](const Tensors& x, const Attrs& attrs) -> Tensors { return x[0].unbind(attrs.integer("dim", 0)); },
+       [] {
+         return Samples{{{scattered({3, 2})}, {}}, {{scattered({2, 3, 2})}, {{"dim", -2.0}}}};
+       },
+       false, 2,
+       [] {
+         return Samples{{{scattered({2, 3})}, {{"dim", 2.0}}}, {{scattered({})}, {}}, {{Tensor()}, {}}};
        }},
       {"detach", "Tensor::detach", member<&Tensor::detach>, cube, false, 0, undefined_view},
       {"clone", "Tensor::clone", member<&Tensor::clone>, cube, false, 2, undefined_view},

@@ -1,6 +1,8 @@
 #include <gradus/autograd/core/regions.h>
 #include <gradus/autograd/kernels/copy.h>
 
+#include <fmt/format.h>
+
 namespace gradus {
 namespace {
 
@@ -69,7 +71,7 @@ struct Slice {
     if (l.numel() > 0) l.offset += from;
     return l;
   }
-  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), of(Layout(b.shape(0))), b.shape(0)); }
+  Part vjp(In<0>, const Back& b) const { return {b.g(), of(Layout(b.shape(0)))}; }
 };
 
 struct Select {
@@ -83,8 +85,66 @@ struct Select {
     std::copy(l.strides + dim + 1, l.strides + kMaxRank, l.strides + dim);
     return l;
   }
-  Tensor vjp(In<0>, const Back& b) const { return embed(b.g(), of(Layout(b.shape(0))), b.shape(0)); }
+  Part vjp(In<0>, const Back& b) const { return {b.g(), of(Layout(b.shape(0)))}; }
 };
+
+struct Split {
+  static constexpr auto name = "split";
+  static constexpr auto formula =
+      "y0, y1, … = parts of x along dim        dx = zeros with g_k in the place of y_k";
+  static constexpr uint32_t differentiable = all_results;
+  int dim;
+  Parts vjp(In<0>, const Back& b) const {
+    Parts dx;
+    const Layout x(b.shape(0));
+    int64_t start = 0;
+    for (uint32_t k = 0; k < b.node().num_outputs(); k++) {
+      const int64_t length = b.out_shape(k)[dim];
+      if (b.arrived(k)) dx.push_back({b.g(k), Slice{dim, start, length, 1}.of(x)});
+      start += length;
+    }
+    return dx;
+  }
+};
+
+struct Unbind {
+  static constexpr auto name = "unbind";
+  static constexpr auto formula = "y0, y1, … = x[0], x[1], …        dx = zeros with g_k at k";
+  static constexpr uint32_t differentiable = all_results;
+  int dim;
+  Parts vjp(In<0>, const Back& b) const {
+    Parts dx;
+    const Layout x(b.shape(0));
+    for (uint32_t k = 0; k < b.node().num_outputs(); k++)
+      if (b.arrived(k)) dx.push_back({b.g(k), Select{dim, k}.of(x)});
+    return dx;
+  }
+};
+
+/// Throws where x has no dims.
+int dim_of(const char* op, const Tensor& x, int64_t dim) {
+  if (x.dim() == 0) fail<IndexError>("{}: a 0-d tensor has no dim to go along", op);
+  return normalize_dim(op, dim, x.shape().rank());
+}
+
+Tensors split_along(const Tensor& x, int dim, std::span<const int64_t> sizes) {
+  std::vector<Layout> parts;
+  parts.reserve(sizes.size());
+  int64_t start = 0;
+  for (int64_t n : sizes) {
+    parts.push_back(Slice{dim, start, n, 1}.of(x.layout()));
+    start += n;
+  }
+  return detail::views(Split{dim}, x, parts);
+}
+/// The sizes of parts of `size`, of which there is one at least.
+std::vector<int64_t> equal_sizes(const char* op, int64_t n, int64_t size) {
+  const int64_t count = std::max<int64_t>(1, n / size + (n % size != 0));
+  std::vector<int64_t> sizes = make_vector<int64_t>(op, count);
+  std::fill(sizes.begin(), sizes.end(), size);
+  sizes.back() = n - (count - 1) * size;
+  return sizes;
+}
 
 /// The strides of x seen in another shape of as many elements, if they exist.
 bool reshape_layout(const Layout& x, const Shape& shape, Layout& y) {
@@ -303,6 +363,54 @@ Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int
   const int64_t length = last > first ? (last - first - 1) / step + 1 : 0;
   // A step that is not taken must not overflow the stride.
   return detail::view(Slice{i, first, length, length > 1 ? step : 1}, *this);
+}
+
+Tensor Tensor::narrow(int64_t dim, int64_t start, int64_t length) const {
+  defined_impl();
+  const int i = dim_of("narrow", *this, dim);
+  const int64_t n = shape()[i], first = start < 0 ? start + n : start;
+  if (first < 0 || first > n || length < 0 || length > n - first)
+    fail<IndexError>("narrow: {} elements from {} on are not inside of dim {} of {}", length, start, i,
+                     shape());
+  return detail::view(Slice{i, first, length, 1}, *this);
+}
+
+Tensors Tensor::split(int64_t size, int64_t dim) const {
+  defined_impl();
+  const int i = dim_of("split", *this, dim);
+  const int64_t n = shape()[i];
+  if (size < 0 || (size == 0 && n > 0))
+    fail<ShapeError>("split: parts of size {} along dim {} of {}: the size must be positive", size, i,
+                     shape());
+  return split_along(*this, i, equal_sizes("split", n, std::max<int64_t>(size, 1)));
+}
+
+Tensors Tensor::split(const std::vector<int64_t>& sizes, int64_t dim) const {
+  defined_impl();
+  const int i = dim_of("split", *this, dim);
+  int64_t sum = 0;
+  bool fits = true;
+  for (int64_t n : sizes) fits = fits && n >= 0 && !__builtin_add_overflow(sum, n, &sum);
+  if (!fits || sum != shape()[i])
+    fail<ShapeError>("split: sizes [{}] do not add up to dim {} of {}", fmt::join(sizes, ", "), i, shape());
+  return split_along(*this, i, sizes);
+}
+
+Tensors Tensor::chunk(int64_t chunks, int64_t dim) const {
+  defined_impl();
+  const int i = dim_of("chunk", *this, dim);
+  if (chunks <= 0) fail<ShapeError>("chunk: into {} parts: there must be 1 at least", chunks);
+  const int64_t n = shape()[i];
+  if (n == 0) return split_along(*this, i, make_vector<int64_t>("chunk", chunks));
+  return split_along(*this, i, equal_sizes("chunk", n, n / chunks + (n % chunks != 0)));
+}
+
+Tensors Tensor::unbind(int64_t dim) const {
+  defined_impl();
+  const int i = dim_of("unbind", *this, dim);
+  std::vector<Layout> parts;
+  for (int64_t k = 0; k < shape()[i]; k++) parts.push_back(Select{i, k}.of(layout()));
+  return detail::views(Unbind{i}, *this, parts);
 }
 
 Tensor Tensor::clone() const { return defined_impl(), apply(Clone{}, *this); }

@@ -44,11 +44,6 @@ void step_of(Net& net, optim::Optimizer& optimizer, const Tensor& x, const Tenso
   optimizer.step();
 }
 
-/// Rows index[0], index[1] … of x [n, m].
-Tensor rows(const Tensor& x, const Tensor& index) {
-  return gather(x, 0, index.unsqueeze(1).expand({-1, x.size(1)}));
-}
-
 /// Pictures of stripes: class k has bright pixels in every row i with i mod 10 = k.
 Tensor stripes(const Tensor& classes) {
   const Tensor row = arange(28).reshape({28, 1});
@@ -121,7 +116,7 @@ void elements() {
   x.slice(1, 2, 4) += 10;           // columns 2 and 3
   fmt::print("{}\n{} {}\n", x, x.at({2, 0}), x.at<int64_t>({0, -1}));
 
-  fmt::print("{}\n", rows(x, tensor({2, 0, 2})));
+  fmt::print("{}\n", index_select(x, 0, tensor({2, 0, 2})));
 
   const Tensor mask = (x > 5) * (x < 13);       // x > 5 and x < 13
   fmt::print("{}\n", where(mask, 0, x));        // x[mask] = 0; x.copy_(…) writes it into x
