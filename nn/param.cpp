@@ -29,6 +29,7 @@ Param& Param::operator=(const Param& p) & {
   return *this;
 }
 
+// NOLINTNEXTLINE(performance-noexcept-move-constructor): elements are copied, which may throw
 Param& Param::operator=(Param&& p) & {
   if (this == &p) return *this;
   if (detail::overwrite(*this, p)) {
@@ -58,6 +59,7 @@ Buffer& Buffer::operator=(const Tensor& x) & {
   return *this;
 }
 
+// NOLINTNEXTLINE(performance-noexcept-move-constructor): elements are copied, which may throw
 Buffer& Buffer::operator=(Buffer&& b) & {
   if (this != &b && !detail::overwrite(*this, b)) Tensor::operator=(std::move(b));
   return *this;

@@ -488,7 +488,7 @@ void run_backward(std::span<const Tensor> outputs, std::span<const Tensor> gradi
 }  // namespace
 
 void backward(const Tensors& outputs, const Tensors& gradients, bool retain_graph, bool create_graph) {
-  // A hook may drop the caller's list.
+  // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): a hook may drop the caller's list
   const Tensors y = outputs;
   run_backward(y, gradients, retain_graph, create_graph);
 }

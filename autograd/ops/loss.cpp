@@ -296,7 +296,7 @@ Tensor cross_entropy(const Tensor& x, const Tensor& target, const Tensor& weight
   // Before nll_loss, which would refuse them in its own name.
   const Classes c = classes_of("cross_entropy", single ? logp.squeeze(0) : logp, target);
   const Targets t = targets_of("cross_entropy", c.x, c.target, weight, ignore_index);
-  const Tensor nll = nll_loss(single ? logp.squeeze(0) : logp, target, weight, reduction, ignore_index);
+  Tensor nll = nll_loss(single ? logp.squeeze(0) : logp, target, weight, reduction, ignore_index);
   if (label_smoothing == 0) return nll;
   Tensor smooth = where(t.used, -scaled.sum({1}), 0);
   if (reduction == Reduction::Mean)
