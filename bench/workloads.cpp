@@ -1,6 +1,7 @@
 // The workloads that Gradus is measured on, written as its user would write them.
 #include <gradus/gradus.h>
 
+#include <fmt/format.h>
 #include <cstdlib>
 
 #include "inputs.h"
@@ -101,35 +102,50 @@ void overhead(const bench::Request& request) {
   print_overhead(request, repetitions);
 }
 
-/// planar, or replayed: the same, recorded once.
-void planar(const bench::Request& request) {
+/// The planar net, from the start.
+class Planar {
+ public:
+  explicit Planar(const bench::Request& request) : Planar(Loader(request)) {}
+  void step() {
+    optimizer_.zero_grad();
+    loss = binary_cross_entropy(model_(x_), target_);
+    loss.backward();
+    optimizer_.step();
+  }
+  Tensor loss;
+
+ private:
   struct Model {
     nn::Linear hidden, output;
     Tensor operator()(const Tensor& x) const { return sigmoid(output(tanh(hidden(x)))); }
     void visit(nn::Visitor& v) { v("hidden", hidden), v("output", output); }
   };
-  const Loader load(request);
-  const Tensor x = load("planar_X", {400, 2}), target = load("planar_Y", {400, 1});
+  explicit Planar(const Loader& load)
+      : model_{load.linear(2, 4, "planar_W1"), load.linear(4, 1, "planar_W2")},
+        optimizer_(nn::parameters(model_), {.lr = 1.2}),
+        x_(load("planar_X", {400, 2})),
+        target_(load("planar_Y", {400, 1})) {}
+
+  Model model_;
+  optim::SGD optimizer_;
+  Tensor x_, target_;
+};
+
+constexpr int kWarmup = 2;
+
+/// planar, or replayed: the same, recorded once.
+void planar(const bench::Request& request) {
   std::vector<bench::Training> repetitions;
   for (int r = 0; r < request.reps; r++) {
-    Model model{load.linear(2, 4, "planar_W1"), load.linear(4, 1, "planar_W2")};
-    optim::SGD optimizer(nn::parameters(model), {.lr = 1.2});
-    Tensor loss;
-    const auto step = [&] {
-      optimizer.zero_grad();
-      loss = binary_cross_entropy(model(x), target);
-      loss.backward();
-      optimizer.step();
-    };
+    Planar net(request);
     const double start = now();
     if (request.workload == "replayed") {
-      constexpr int kWarmup = 2;
-      Replay replay = record(step, kWarmup);
+      Replay replay = record([&] { net.step(); }, kWarmup);
       for (int i = kWarmup + 1; i < request.iterations; i++) replay();
     } else {
-      for (int i = 0; i < request.iterations; i++) step();
+      for (int i = 0; i < request.iterations; i++) net.step();
     }
-    repetitions.push_back({now() - start, loss.item()});
+    repetitions.push_back({now() - start, net.loss.item()});
   }
   print_planar(request, repetitions);
 }
@@ -163,6 +179,11 @@ void cats(const bench::Request& request) {
   print_cats(request, repetitions);
 }
 
+nn::Sequential mlp_model(const Loader& load) {
+  return nn::Sequential{load.linear(784, 512, "mlp_W1"), nn::ReLU(), load.linear(512, 512, "mlp_W2"),
+                        nn::ReLU(), load.linear(512, 10, "mlp_W3")};
+}
+
 /// Trains from the same weights with each optimizer.
 void mlp(const bench::Request& request) {
   const Loader load(request);
@@ -170,8 +191,7 @@ void mlp(const bench::Request& request) {
   const auto measure = [&](const char* name, auto make_optimizer) {
     std::vector<bench::Training> repetitions;
     for (int r = 0; r < request.reps; r++) {
-      nn::Sequential model{load.linear(784, 512, "mlp_W1"), nn::ReLU(), load.linear(512, 512, "mlp_W2"),
-                           nn::ReLU(), load.linear(512, 10, "mlp_W3")};
+      nn::Sequential model = mlp_model(load);
       auto optimizer = make_optimizer(nn::parameters(model));
       Tensor loss;
       const double start = now();
@@ -189,6 +209,24 @@ void mlp(const bench::Request& request) {
   measure("momentum",
           [](const Tensors& parameters) { return optim::SGD(parameters, {.lr = 0.01, .momentum = 0.9}); });
   measure("Adam", [](const Tensors& parameters) { return optim::Adam(parameters); });
+}
+
+/// A step of the planar net and of the MLP with Adam, kernel by kernel.
+void profile(bench::Request request) {
+  constexpr int kRuns = 200;
+  request.workload = "planar";
+  Planar net(request);
+  fmt::print("planar\n{}\n", record([&] { net.step(); }).profile(kRuns));
+  request.workload = "mlp";
+  const Loader load(request);
+  const Tensor x = load("mlp_X", {64, 784}), target = load("mlp_Y", {64}).to(kInt64);
+  nn::Sequential model = mlp_model(load);
+  optim::Adam optimizer(nn::parameters(model));
+  fmt::print("\nmlp, Adam\n{}\n", record([&] {
+                                    optimizer.zero_grad();
+                                    cross_entropy(model(x), target).backward();
+                                    optimizer.step();
+                                  }).profile(kRuns));
 }
 
 /// One run, whatever REPS: memory is fresh only once in a process.
@@ -222,10 +260,12 @@ void run(const bench::Request& request) {
   if (request.workload == "cats") cats(request);
   if (request.workload == "mlp") mlp(request);
   if (request.workload == "chain1m") chain1m(request);
+  if (request.workload == "profile") profile(request);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::program_main(argc, argv, {"overhead", "planar", "replayed", "cats", "mlp", "chain1m"}, run);
+  return bench::program_main(argc, argv,
+                             {"overhead", "planar", "replayed", "cats", "mlp", "chain1m", "profile"}, run);
 }

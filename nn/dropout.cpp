@@ -1,9 +1,7 @@
-#include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/kernels/create.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/pointwise.h>
 #include <gradus/nn/dropout.h>
-
-#include <algorithm>
 
 namespace gradus::nn {
 namespace {
@@ -25,29 +23,6 @@ struct Dropped {
   }
 };
 
-/// 0 with probability p, else 1 / (1 - p). Element i depends on the generator's state and i alone.
-Tensor dropout_mask(const Shape& shape, Dtype dtype, double p) {
-  Tensor mask = empty(shape, dtype);
-  const int64_t n = mask.numel();
-  launch({&mask.storage()}, [dtype, n, p, first = mask.raw()] {
-    const Draws draws = default_generator().draws(n);
-    dispatch_floating(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const T scale = static_cast<T>(1 / (1 - p));
-      T* const y = reinterpret_cast<T*>(first);
-      parallel_for(n, 1 << 11, [&](int64_t begin, int64_t end) {
-        double u[256];
-        for (int64_t i = begin; i < end; i += 256) {
-          const int64_t stop = std::min(end, i + 256);
-          draws.uniform(i, stop, u);
-          for (int64_t k = i; k < stop; k++) y[k] = u[k - i] < p ? 0 : scale;
-        }
-      });
-    });
-  });
-  return mask;
-}
-
 }  // namespace
 
 Dropout::Dropout(double p) : p_(p) {
@@ -58,7 +33,9 @@ Tensor Dropout::operator()(const Tensor& x) const {
   gradus::detail::check_defined("Dropout", x);
   if (!training || p_ == 0) return x;
   if (!is_floating(x.dtype())) fail<DtypeError>("Dropout: the input must be floating, not {}", x.dtype());
-  return pointwise(Dropped{}, x, dropout_mask(x.shape(), x.dtype(), p_));
+  const Tensor mask = empty(x.shape(), x.dtype());
+  launch(kernels::DropoutMask{writes(mask), p_});
+  return pointwise(Dropped{}, x, mask);
 }
 
 }  // namespace gradus::nn

@@ -1,4 +1,4 @@
-#include <gradus/autograd/base/parallel.h>
+#include <gradus/autograd/kernels/create.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/nn/init.h>
 
@@ -34,22 +34,15 @@ double held(const Tensor& w, double x) {
   return w.dtype() == kFloat32 ? static_cast<double>(static_cast<float>(x)) : x;
 }
 
-/// w = shift + scale · (the next numbers that `draw` makes), none of them above `most`
-Tensor fill(const char* op, const Tensor& w, double shift, double scale, double most,
-            void (Draws::*draw)(int64_t, int64_t, double*) const) {
+/// w = shift + scale · (the generator's next numbers, uniform or normal), none of them above `most`
+Tensor fill(const char* op, const Tensor& w, double shift, double scale, double most, bool normal) {
   if (!is_floating(w.dtype())) fail<DtypeError>("{}: the tensor must be floating, not {}", op, w.dtype());
   if (!std::isfinite(scale) || !std::isfinite(held(w, shift)) || !std::isfinite(held(w, shift + scale)))
     fail("{}: the bounds, mean or standard deviation must be finite in {}: {} + {} u", op, w.dtype(), shift,
          scale);
   if (w.layout().overlaps()) fail("{}: the tensor {} is expanded: clone() it first", op, w.shape());
   Tensor values = empty(w.shape(), kFloat64);
-  launch({&values.storage()}, [=, n = w.numel(), to = reinterpret_cast<double*>(values.raw())] {
-    const Draws draws = default_generator().draws(n);
-    parallel_for(n, 1 << 10, [&](int64_t begin, int64_t end) {
-      (draws.*draw)(begin, end, to + begin);
-      for (int64_t i = begin; i < end; i++) to[i] = std::min(shift + scale * to[i], most);
-    });
-  });
+  launch(kernels::Draw{writes(values), normal, shift, scale, most});
   NoGrad no_grad;
   return Tensor(w).copy_(values);
 }
@@ -60,11 +53,11 @@ Tensor uniform(const char* op, const Tensor& w, double low, double high) {
   const double below = w.dtype() == kFloat32
                            ? std::nextafter(static_cast<float>(high), static_cast<float>(low))
                            : std::nextafter(high, low);
-  return fill(op, w, low, high - low, below, &Draws::uniform);
+  return fill(op, w, low, high - low, below, false);
 }
 Tensor normal(const char* op, const Tensor& w, double mean, double std) {
   gradus::detail::check_defined(op, w);
-  return fill(op, w, mean, std, INFINITY, &Draws::normal);
+  return fill(op, w, mean, std, INFINITY, true);
 }
 
 Tensor constant(const char* op, const Tensor& w, double value) {

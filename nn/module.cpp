@@ -90,8 +90,7 @@ IncompatibleKeys load_state_dict(const Parts& model, const NamedTensors& state, 
       own = x;
       continue;
     }
-    launch({&own.storage(), &x.storage()}, kernels::copy, own.dtype(), own.raw(), own.layout(), x.dtype(),
-           x.storage().data(), x.layout());
+    launch(kernels::Copy{writes(own), reads(x)});
     own.storage().bump();
   }
   return keys;

@@ -128,13 +128,29 @@ void Optimizer::zero_grad() {
   for (Tensor& x : training_->parameters) x.impl()->grad = {};
 }
 
+namespace {
+/// A step of all parameters that have a gradient.
+struct Step {
+  std::string name;
+  std::vector<Write> written;
+  std::vector<Read> read;
+  std::shared_ptr<detail::Training> training;
+  std::vector<detail::Moving> moving;
+  void operands(auto f) {
+    for (Write& y : written) f(y);
+    for (Read& x : read) f(x);
+  }
+  void run() const { training->run(moving); }
+};
+}  // namespace
+
 void Optimizer::step() {
   const NoGrad no_grad;
   training_->check_still_trained();
   std::vector<detail::Moving>& moving = training_->moving;
   moving.clear();
-  Tensors dense;                   // row-major copies of strided gradients
-  std::vector<Storage*> operands;  // for a recorder
+  Tensors dense;  // row-major copies of strided gradients
+  Step step;      // for a recorder
   for (size_t i = 0; i < training_->parameters.size(); i++) {
     const Tensor& x = training_->parameters[i];
     const Tensor* g = &x.impl()->grad;
@@ -148,12 +164,17 @@ void Optimizer::step() {
       if (kept.defined() && kept.dtype() != x.dtype()) kept = kept.to(x.dtype());
     if (!g->is_contiguous()) g = &dense.emplace_back(g->contiguous());
     moving.push_back({i, g->raw()});
-    if (is_recording()) operands.insert(operands.end(), {&x.storage(), &g->storage()});
+    if (!is_recording()) continue;
+    step.read.push_back(reads(*g));
+    step.written.push_back(writes(x));
+    for (const Tensor& kept : training_->states[i].tensors)
+      if (kept.defined()) step.written.push_back(writes(kept));
   }
-  if (is_recording())
-    launch(operands, [training = training_, moving] { training->run(moving); });
-  else
-    training_->run(moving);
+  if (!is_recording()) return training_->run(moving);
+  step.name = training_->name;
+  step.training = training_;
+  step.moving = moving;
+  launch(step);
 }
 
 std::vector<std::pair<std::string, Tensor>> Optimizer::state_dict() const {

@@ -185,6 +185,35 @@ struct Mixed {
   }
 };
 
+/// y = x³ / 2 where x > 0, else 2 x - 1, with numbers of every kind.
+struct Numbered {
+  static constexpr auto name = "numbered";
+  static constexpr int kTwo = 2;
+  static constexpr float kHalf = 0.5f;
+  int n = 3;
+  unsigned one = 1;
+  template <class T>
+  constexpr T value(T x) const {
+    const T zero = T(0);
+    return where(x > zero, pow(x, n) * 0.5f, kTwo * x - one);
+  }
+  template <class T>
+  constexpr T vjp(In<0>, T x, T, T g) const {
+    return where(x > T(0), T(kHalf) * g * n * pow(x, n - 1L), T(2) * g);
+  }
+};
+
+TEST(OwnFormulas, TakeNumbersInAnyPlace) {
+  const auto f = [](const Tensors& x) { return pointwise(Numbered{}, x[0]); };
+  EXPECT_LT(gradient_error(f, {noise({7})}, 3), 2e-5);
+  const Tensor x = tensor({2, -1}, kFloat32).requires_grad_();
+  const Tensor dx = grad({f({x}).sum()}, {x}, {}, {.create_graph = true})[0];
+  EXPECT_EQ(dx.dtype(), kFloat32);
+  EXPECT_TRUE(equals(dx, {6, 2}));
+  EXPECT_TRUE(equals(Tensor(0.1), {0.1}));
+  EXPECT_EQ(Tensor(int64_t{1} << 60).dtype(), kInt64);
+}
+
 TEST(OwnFormulas, AreOpsLikeAnyOther) {
   const auto gauss = [](const Tensors& x) { return pointwise(Gauss{0.7}, x[0]); };
   EXPECT_LT(gradient_error(gauss, {noise({2, 3})}, 3), 1e-7);

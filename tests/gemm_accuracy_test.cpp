@@ -218,13 +218,14 @@ TEST(SumAccuracy, LongSumsOfDoubles) {
         const std::string what = std::to_string(rows) + " x " + std::to_string(cols) + " " + name_of(numbers);
         std::vector<double> y(static_cast<size_t>(cols));
         Errors<double> errors, errors_of_all;
-        kernels::sum(kFloat64, y.data(), kFloat64, x.data(), Layout(Shape{rows, cols}), 1);
+        kernels::Sum{writes(y.data(), Layout(Shape{cols})), reads(x.data(), Layout(Shape{rows, cols})), 1}
+            .run();
         for (int64_t j = 0; j < cols; j++)
           errors.compare(y[size_t(j)], exact_sum(rows, &x[size_t(j)], cols, one.data(), 0, 0.0),
                          sum_of_blocks(rows, &x[size_t(j)], cols, one.data(), 0, 0.0));
         EXPECT_TRUE(errors.small()) << what << ": " << errors.text();
         if (numbers == Numbers::both_signs) continue;
-        kernels::sum(kFloat64, y.data(), kFloat64, x.data(), Layout(Shape{rows, cols}), 3);
+        kernels::Sum{writes(y.data(), Layout(Shape{})), reads(x.data(), Layout(Shape{rows, cols})), 3}.run();
         errors_of_all.compare(y[0], exact_sum(rows * cols, x.data(), 1, one.data(), 0, 0.0),
                               sum_of_blocks(rows * cols, x.data(), 1, one.data(), 0, 0.0));
         EXPECT_TRUE(errors_of_all.small()) << what << ", all: " << errors_of_all.text();

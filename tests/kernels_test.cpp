@@ -76,6 +76,23 @@ Sample<T> sample(std::string name, const Layout& layout) {
   return s;
 }
 
+template <class T>
+Read reads(const Sample<T>& s) {
+  return gradus::reads<T>(s.data.get(), s.layout);
+}
+template <class T>
+Write writes(const Sample<T>& s) {
+  return gradus::writes<T>(s.data.get(), s.layout);
+}
+template <class T>
+Read reads(const Buffer<T>& b, const Layout& l) {
+  return gradus::reads<T>(b.get(), l);
+}
+template <class T>
+Write writes(const Buffer<T>& b, const Layout& l) {
+  return gradus::writes<T>(b.get(), l);
+}
+
 /// Contiguous; dims reversed in memory; every second element from an offset; the last or the first dim
 /// broadcast.
 template <class T>
@@ -185,7 +202,7 @@ void check_copy() {
       for (const auto& y : samples<To>(shape)) {
         if (y.name == "broadcast") continue;
         const auto before = y.data.values();
-        kernels::copy(dtype_of<To>, y.data.get(), y.layout, dtype_of<From>, x.data.get(), x.layout);
+        kernels::Copy{writes(y), reads(x)}.run();
         std::vector<To> expected = before;
         for (int64_t k = 0; k < y.layout.numel(); k++)
           expected[size_t(element_offset(y.layout, k))] = kernels::convert<To>(x[k]);
@@ -215,7 +232,7 @@ TEST(Copy, LargeTransposed) {
     x.strides[0] = 1, x.strides[1] = 701;
     const auto from = sample<float>("", x);
     const Buffer<float> to(y.numel());
-    kernels::copy(kFloat32, to.get(), y, kFloat32, from.data.get(), x);
+    kernels::Copy{writes(to, y), reads(from)}.run();
     for (int64_t k = 0; k < y.numel(); k++) ASSERT_EQ(to[k], from[k]);
   }
 }
@@ -242,14 +259,14 @@ TEST(Fill, EveryLayout) {
     for (const auto& y : samples<int64_t>(shape)) {
       std::vector<int64_t> expected = y.data.values();
       for (int64_t k = 0; k < y.layout.numel(); k++) expected[size_t(element_offset(y.layout, k))] = 42;
-      kernels::fill(kInt64, y.data.get(), y.layout, 42.9);
+      kernels::Fill{writes(y), 42.9}.run();
       ASSERT_EQ(y.data.values(), expected) << shape.str() << y.name;
     }
   bool b[2] = {};
-  kernels::fill(kBool, b, Layout(Shape{2}), 0.5);
+  kernels::Fill{gradus::writes(b, Layout(Shape{2})), 0.5}.run();
   EXPECT_TRUE(b[0] && b[1]);
   int64_t i = 0;
-  kernels::fill(kInt64, &i, Layout(Shape{}), (int64_t(1) << 60) + 1);
+  kernels::Fill{gradus::writes(&i, Layout()), (int64_t(1) << 60) + 1}.run();
   EXPECT_EQ(i, (int64_t(1) << 60) + 1);
 }
 
@@ -265,7 +282,7 @@ void check_compare() {
         const Buffer<bool> y(n + 1);
         for (Compare op : {Compare::Equal, Compare::NotEqual, Compare::Less, Compare::LessEqual,
                            Compare::Greater, Compare::GreaterEqual, Compare::Same}) {
-          kernels::compare(op, dtype_of<T>, y.get(), shape, a.data.get(), a.layout, b.data.get(), b.layout);
+          kernels::Compared{op, writes(y, Layout(shape)), reads(a), reads(b)}.run();
           for (int64_t k = 0; k < n; k++) {
             const T p = a[k], q = b[k];
             const bool expected[] = {p == q, p != q, p<q, p <= q, p> q, p >= q, same(p, q)};
@@ -288,10 +305,10 @@ TEST(Compare, NaN) {
   using kernels::Compare;
   for (Compare op : {Compare::Equal, Compare::Less, Compare::LessEqual, Compare::Greater,
                      Compare::GreaterEqual, Compare::NotEqual}) {
-    kernels::compare(op, kFloat32, y, l.shape, a, l, b, l);
+    kernels::Compared{op, gradus::writes(y, l), gradus::reads(a, l), gradus::reads(b, l)}.run();
     for (bool v : y) EXPECT_EQ(v, op == Compare::NotEqual);
   }
-  kernels::compare(Compare::Same, kFloat32, y, l.shape, a, l, b, l);
+  kernels::Compared{Compare::Same, gradus::writes(y, l), gradus::reads(a, l), gradus::reads(b, l)}.run();
   EXPECT_FALSE(y[0] || y[1]);
   EXPECT_TRUE(y[2]);
 }
@@ -302,8 +319,7 @@ TEST(Where, EveryLayout) {
         for (const auto& b : samples<double>(shape)) {
           const int64_t n = Layout(shape).numel();
           const Buffer<double> y(n + 1);
-          kernels::where(kFloat64, y.get(), shape, c.data.get(), c.layout, a.data.get(), a.layout,
-                         b.data.get(), b.layout);
+          kernels::Where{writes(y, Layout(shape)), reads(c), reads(a), reads(b)}.run();
           for (int64_t k = 0; k < n; k++) ASSERT_EQ(y[k], c[k] ? a[k] : b[k]) << shape.str();
         }
 }
@@ -338,7 +354,7 @@ void check_sum() {
         for (int64_t k = 0; k < x.layout.numel(); k++)
           expected[size_t(kept_position(shape, k, dims))] += static_cast<Out>(x[k]);
         const Buffer<Out> y(n, Out(77));
-        kernels::sum(dtype_of<Out>, y.get(), dtype_of<T>, x.data.get(), x.layout, dims);
+        kernels::Sum{writes(y, Layout(Shape{n})), reads(x), dims}.run();
         ASSERT_EQ(y.values(), expected) << shape.str() << x.name << dims;
       }
 }
@@ -353,10 +369,10 @@ TEST(Sum, Float32IsSummedInDouble) {
   constexpr int64_t rows = 1'000'000, n = 3 * rows;
   const Buffer<float> x(n, 0.1f);
   float y = 0;
-  kernels::sum(kFloat32, &y, kFloat32, x.get(), Layout(Shape{n}), 1);
+  kernels::Sum{gradus::writes(&y, Layout()), reads(x, Layout(Shape{n})), 1}.run();
   EXPECT_EQ(y, static_cast<float>(n * static_cast<double>(0.1f)));
   float columns[3];
-  kernels::sum(kFloat32, columns, kFloat32, x.get(), Layout(Shape{rows, 3}), 1);
+  kernels::Sum{gradus::writes(columns, Layout(Shape{3})), reads(x, Layout(Shape{rows, 3})), 1}.run();
   for (float c : columns) EXPECT_EQ(c, static_cast<float>(rows * static_cast<double>(0.1f)));
 }
 TEST(Sum, BitEqualForAnyNumberOfThreads) {
@@ -368,11 +384,11 @@ TEST(Sum, BitEqualForAnyNumberOfThreads) {
         const Buffer<double> one(kept_size(shape, dims)), many(kept_size(shape, dims));
         {
           const Threads use(1);
-          kernels::sum(kFloat64, one.get(), kFloat64, x.data.get(), x.layout, dims);
+          kernels::Sum{writes(one, Layout(Shape{one.size})), reads(x), dims}.run();
         }
         for (int threads : {2, 4, 8}) {
           const Threads use(threads);
-          kernels::sum(kFloat64, many.get(), kFloat64, x.data.get(), x.layout, dims);
+          kernels::Sum{writes(many, Layout(Shape{many.size})), reads(x), dims}.run();
           ASSERT_EQ(std::memcmp(one.get(), many.get(), size_t(one.size) * 8), 0)
               << shape.str() << x.name << dims;
         }
@@ -405,7 +421,7 @@ void check_extreme() {
             seen[at] = 1;
           }
           const Buffer<T> y(n);
-          kernels::extreme(max, dtype_of<T>, y.get(), x.data.get(), x.layout, dims);
+          kernels::Extreme{writes(y, Layout(Shape{n})), reads(x), max, dims}.run();
           ASSERT_EQ(y.values(), expected) << shape.str() << x.name << dims << max;
         }
   }
@@ -423,23 +439,25 @@ TEST(Extreme, NaNWinsWhereverItIs) {
       const Buffer<float> x(n, -kInf);
       x[at] = kNaN;
       float y = 0;
-      kernels::extreme(true, kFloat32, &y, x.get(), Layout(Shape{n}), 1);
+      kernels::Extreme{gradus::writes(&y, Layout()), reads(x, Layout(Shape{n})), true, 1}.run();
       ASSERT_TRUE(std::isnan(y));
-      kernels::extreme(false, kFloat32, &y, x.get(), Layout(Shape{n}), 1);
+      kernels::Extreme{gradus::writes(&y, Layout()), reads(x, Layout(Shape{n})), false, 1}.run();
       ASSERT_TRUE(std::isnan(y));
       const Buffer<float> rows(n * 5, 1.f), columns(5);
       rows[at * 5 + 2] = kNaN;
-      kernels::extreme(true, kFloat32, columns.get(), rows.get(), Layout(Shape{n, 5}), 1);
+      kernels::Extreme{writes(columns, Layout(Shape{5})), reads(rows, Layout(Shape{n, 5})), true, 1}.run();
       for (int j = 0; j < 5; j++) ASSERT_EQ(std::isnan(columns[j]), j == 2);
       int64_t index = -1;
       if (at + 1 < n) x[n - 1] = kNaN;
-      kernels::extreme_index(true, kFloat32, &y, &index, x.get(), Layout(Shape{n}), 0);
+      kernels::ExtremeIndex{gradus::writes(&y, Layout()), gradus::writes(&index, Layout()),
+                            reads(x, Layout(Shape{n})), true, 0}
+          .run();
       ASSERT_EQ(index, at);
       ASSERT_TRUE(std::isnan(y));
     }
   float y = 0;
   const float low[] = {-kInf, -kInf};
-  kernels::extreme(true, kFloat32, &y, low, Layout(Shape{2}), 1);
+  kernels::Extreme{gradus::writes(&y, Layout()), gradus::reads(low, Layout(Shape{2})), true, 1}.run();
   EXPECT_EQ(y, -kInf);
 }
 
@@ -466,7 +484,8 @@ TEST(ExtremeIndex, FirstOfEquals) {
       for (int dim = 0; dim < last_dim(shape); dim++)
         for (bool max : {true, false}) {
           const Buffer<int64_t> values(x.layout.numel()), indices(x.layout.numel());
-          kernels::extreme_index(max, kInt64, values.get(), indices.get(), x.data.get(), x.layout, dim);
+          kernels::ExtremeIndex{writes(values, Layout()), writes(indices, Layout()), reads(x), max, dim}
+              .run();
           each_line(x, dim, [&](const std::vector<int64_t>& v, auto, int64_t line) {
             const auto best =
                 max ? std::max_element(v.begin(), v.end()) : std::min_element(v.begin(), v.end());
@@ -484,7 +503,7 @@ void check_cumsum() {
       for (int dim = 0; dim < last_dim(shape); dim++) {
         const Buffer<T> y(x.layout.numel() + 1);
         for (bool reverse : {false, true}) {
-          kernels::cumsum(reverse, dtype_of<T>, y.get(), x.data.get(), x.layout, dim);
+          kernels::Cumsum{writes(y, Layout(shape)), reads(x), reverse, dim}.run();
           each_line(x, dim, [&](const std::vector<T>& v, auto flat, int64_t) {
             T sum = 0;
             for (size_t k = 0; k < v.size(); k++) {
@@ -511,7 +530,7 @@ void check_softmax() {
       for (int dim = 0; dim < last_dim(shape); dim++)
         for (bool log : {false, true}) {
           const Buffer<T> y(x.layout.numel() + 1);
-          kernels::softmax(log, dtype_of<T>, y.get(), x.data.get(), x.layout, dim);
+          kernels::Softmax{writes(y, Layout(shape)), reads(x), log, dim}.run();
           each_line(x, dim, [&](const std::vector<T>& v, auto flat, int64_t) {
             const double m = *std::max_element(v.begin(), v.end());
             double sum = 0;
@@ -536,7 +555,7 @@ TEST(Softmax, SpecialRows) {
       const auto run = [&](std::vector<float> column) {
         for (int i = 0; i < 4; i++)
           for (int64_t j = 0; j < stride; j++) x[i * stride + j] = column[size_t(i)];
-        kernels::softmax(log, kFloat32, y.get(), x.get(), l, 0);
+        kernels::Softmax{writes(y, l), reads(x, l), log, 0}.run();
         return std::vector<float>{y[0], y[stride], y[2 * stride], y[3 * stride]};
       };
       for (float v : run({-kInf, -kInf, -kInf, -kInf})) EXPECT_TRUE(std::isnan(v));
@@ -557,11 +576,11 @@ TEST(Softmax, BitEqualForAnyNumberOfThreads) {
     const Buffer<float> one(x.layout.numel()), many(x.layout.numel());
     {
       const Threads use(1);
-      kernels::softmax(true, kFloat32, one.get(), x.data.get(), x.layout, dim);
+      kernels::Softmax{writes(one, x.layout), reads(x), true, dim}.run();
     }
     for (int threads : {2, 4, 8}) {
       const Threads use(threads);
-      kernels::softmax(true, kFloat32, many.get(), x.data.get(), x.layout, dim);
+      kernels::Softmax{writes(many, x.layout), reads(x), true, dim}.run();
       ASSERT_EQ(one.values(), many.values());
     }
   }
@@ -596,7 +615,7 @@ TEST(Gather, EveryLayout) {
   each_index_case([](const Sample<float>& x, const Sample<int64_t>& index, int dim) {
     const int64_t n = index.layout.numel();
     const Buffer<float> y(n + 1);
-    kernels::gather(kFloat32, y.get(), x.data.get(), x.layout, index.data.get(), index.layout, dim);
+    kernels::Gather{writes(y, Layout(index.layout.shape)), reads(x), reads(index), dim}.run();
     for (int64_t k = 0; k < n; k++)
       ASSERT_EQ(y[k], x.data[chosen_offset(x.layout, index.layout.shape, k, dim, index[k])])
           << x.name << index.name;
@@ -610,8 +629,7 @@ TEST(ScatterAdd, EveryLayout) {
       std::vector<float> expected = y.values();
       for (int64_t k = 0; k < index.layout.numel(); k++)
         expected[size_t(chosen_offset(ly, index.layout.shape, k, dim, index[k]))] += x[k];
-      kernels::scatter_add(kFloat32, y.get(), ly, x.data.get(), x.layout, index.data.get(), index.layout,
-                           dim);
+      kernels::ScatterAdd{writes(y, ly), reads(x), reads(index), dim}.run();
       ASSERT_EQ(y.values(), expected) << x.name << index.name;
     }
   });
@@ -627,21 +645,21 @@ TEST(FirstOutOfRange, FindsTheFirst) {
     EXPECT_EQ(kernels::first_out_of_range(index.data.get(), index.layout, 4), 9) << index.name;
   }
 }
-TEST(Embed, AddsEvenWhereTheRegionOverlapsItself) {
+TEST(AddTo, AddsEvenWhereTheRegionOverlapsItself) {
   for (const Shape& shape : shapes())
     for (const auto& region : samples<double>(shape))
       for (const auto& g : samples<double>(shape)) {
         std::vector<double> expected = region.data.values();
         for (int64_t k = 0; k < g.layout.numel(); k++)
           expected[size_t(element_offset(region.layout, k))] += g[k];
-        kernels::embed(kFloat64, region.data.get(), region.layout, g.data.get(), g.layout);
+        kernels::AddTo{writes(region), reads(g)}.run();
         ASSERT_EQ(region.data.values(), expected) << shape.str() << region.name << g.name;
       }
   Layout windows(Shape{4, 3});  // of a row of 6, one step apart
   windows.strides[0] = 1;
   int64_t y[6] = {};
   const int64_t ones[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-  kernels::embed(kInt64, y, windows, ones, Layout(Shape{4, 3}));
+  kernels::AddTo{gradus::writes(y, windows), gradus::reads(ones, Layout(Shape{4, 3}))}.run();
   EXPECT_EQ(std::vector<int64_t>(y, y + 6), (std::vector<int64_t>{1, 2, 3, 3, 2, 1}));
 }
 
@@ -983,6 +1001,33 @@ TEST(Parallel, WorksInAForkedChild) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 #endif
+
+TEST(Matmul, BatchesAreBitEqualForAnyNumberOfThreads) {
+  for (const int64_t size : {24, 160}) {  // below and above what one product shares among threads
+    const Layout ly(Shape{3, 70, size, size}), la(Shape{3, 70, size, size});
+    Layout lb(Shape{3, 70, size, size});
+    lb.strides[0] = 0;
+    std::swap(lb.strides[2], lb.strides[3]);
+    const auto a = sample<float>("", la), b = sample<float>("", lb);
+    const Buffer<float> one(ly.numel()), many(ly.numel());
+    {
+      const Threads use(1);
+      kernels::Matmul{writes(one, ly), reads(a), reads(b)}.run();
+    }
+    for (int64_t at : {int64_t{0}, ly.numel() / 2 + 7, ly.numel() - 1}) {
+      double sum = 0;
+      const int64_t row = at / size * size, col = at % size, matrix = at / (size * size);
+      for (int64_t k = 0; k < size; k++)
+        sum += double(a[row + k]) * double(b[matrix * size * size + k * size + col]);
+      ASSERT_NEAR(one[at], sum, 1e-3);
+    }
+    for (int threads : {2, 4}) {
+      const Threads use(threads);
+      kernels::Matmul{writes(many, ly), reads(a), reads(b)}.run();
+      ASSERT_EQ(one.values(), many.values());
+    }
+  }
+}
 
 }  // namespace
 }  // namespace gradus

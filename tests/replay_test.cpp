@@ -222,5 +222,78 @@ TEST(Replay, RandomNumbersGoOn) {
   for (int i = 0; i < 3; i++) EXPECT_TRUE(same_bits(drawn[i], randn({6}) + rand({6}))) << i;
 }
 
+// ---- what a recorded step consists of
+
+std::vector<std::string> names_of(const Profile& p) {
+  std::vector<std::string> names;
+  for (const Profile::Kernel& k : p.kernels) names.push_back(k.name);
+  return names;
+}
+
+TEST(Profile, ListsKernelsWithOperands) {
+  const Tensor x = scattered({4, 3}), b = zeros({2}, kFloat64);
+  Tensor w = scattered({2, 3}).requires_grad_();
+  const Replay step = record([&] {
+    w.set_grad({});
+    tanh(linear(x, w, b)).sum().backward();
+  });
+  const Profile p = step.list();
+  EXPECT_EQ(static_cast<int64_t>(p.kernels.size()), step.kernels());
+  EXPECT_THAT(names_of(p), testing::ElementsAre("matmul", "tanh", "sum", "fill", "tanh: dx", "matmul"));
+  const Profile::Kernel& product = p.kernels[0];
+  ASSERT_EQ(product.operands.size(), 4u);
+  EXPECT_EQ(product.operands[0].shape, (Shape{4, 2}));
+  EXPECT_TRUE(product.operands[0].written);
+  EXPECT_EQ(product.operands[2].shape, (Shape{2, 3}));
+  EXPECT_FALSE(product.operands[2].written);
+  EXPECT_EQ(product.operands[3].dtype, kFloat64);
+  EXPECT_EQ(product.bytes, 8 * (8 + 12 + 6 + 2));
+  // The gradient of the sum is one number, repeated.
+  EXPECT_EQ(p.kernels[4].bytes, 8 * (8 + 8 + 1));
+  EXPECT_EQ(p.runs, 0);
+  EXPECT_THAT(p.str(), HasSubstr("tanh: dx"));
+  EXPECT_THAT(p.str(), HasSubstr("6 kernels"));
+  EXPECT_THAT(p.str(), testing::Not(HasSubstr("share")));
+}
+
+TEST(Profile, MeasuresRealSteps) {
+  Tensor x = zeros({3}, kFloat64);
+  Replay step = record([&] { x.add_(1); });
+  const Profile p = step.profile(5);
+  EXPECT_EQ(x.to_vector(), std::vector<double>(3, 3 + 5));
+  EXPECT_EQ(p.runs, 5);
+  EXPECT_THAT(names_of(p), testing::ElementsAre("fill", "add"));
+  EXPECT_GE(p.ns(), 0);
+  EXPECT_THAT(p.str(), HasSubstr("share"));
+  EXPECT_THAT([&] { step.profile(0); }, ThrowsMessage<Error>(HasSubstr("profile: at least 1 run")));
+  EXPECT_THAT([&] { record([&] { step.profile(); }); },
+              ThrowsMessage<Error>(HasSubstr("profile: not while")));
+  const Profile none = record([] {}).profile();
+  EXPECT_TRUE(none.kernels.empty());
+  EXPECT_THAT(none.str(), HasSubstr("0 kernels"));
+}
+
+TEST(Profile, EveryOpsKernelsHaveNamesAndWriteSomething) {
+  for_each_sample(any_row, [](const OpRow& row, const OpSample& sample, size_t) {
+    const Tensors x = leaves(sample.inputs);
+    Tensors y;
+    const Profile p = record([&] { y = run(row, x, sample.attrs); }).list();
+    for (const Profile::Kernel& k : p.kernels) {
+      EXPECT_FALSE(k.name.empty());
+      const bool writes =
+          std::any_of(k.operands.begin(), k.operands.end(), [](const auto& o) { return o.written; });
+      EXPECT_TRUE(writes || k.name.starts_with("check_")) << k.name;
+    }
+  });
+}
+
+TEST(Profile, ABatchedProductIsOneKernel) {
+  const Tensor a = scattered({5, 2, 3}).requires_grad_(), b = scattered({4, 1, 3, 2}).requires_grad_();
+  Tensors dx;
+  const Profile p = record([&] { dx = gradients({matmul(a, b).sum()}, {a, b}, {}, false); }).list();
+  const std::vector<std::string> names = names_of(p);
+  EXPECT_EQ(std::count(names.begin(), names.end(), "matmul"), 3);
+}
+
 }  // namespace
 }  // namespace gradus::table

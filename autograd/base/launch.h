@@ -1,19 +1,74 @@
 #pragma once
 #include <gradus/autograd/base/error.h>
+#include <gradus/autograd/base/shape.h>
 #include <gradus/autograd/base/storage.h>
 
-#include <initializer_list>
+#include <concepts>
 #include <memory>
-#include <span>
-#include <tuple>
+#include <string>
 #include <utility>
+#include <vector>
 
 #pragma GCC visibility push(default)
 
 namespace gradus {
 
-/// A kernel call that can be made again.
+/// Elements that a kernel works on. The layout is borrowed: an eager step copies none.
+struct Operand {
+  Storage* storage;
+  void* data;            // where the layout's offset counts from
+  const Layout* layout;  // null: there is no such operand
+  Dtype dtype;
+
+  explicit operator bool() const noexcept { return layout != nullptr; }
+  /// Where offset 0 is.
+  template <class T>
+  T* at() const noexcept {
+    return static_cast<T*>(data);
+  }
+  /// The first element.
+  template <class T>
+  T* first() const noexcept {
+    return static_cast<T*>(data) + layout->offset;
+  }
+};
+struct Read : Operand {
+  static constexpr bool writes = false;
+};
+struct Write : Operand {
+  static constexpr bool writes = true;
+};
+
+/// Memory without a storage as an operand, for a kernel that runs within another.
+template <class T>
+Read reads(const T* data, const Layout& layout) {
+  return {{nullptr, const_cast<T*>(data), &layout, dtype_of<T>}};
+}
+template <class T>
+Write writes(T* data, const Layout& layout) {
+  return {{nullptr, data, &layout, dtype_of<T>}};
+}
+
+/// A kernel is a struct of operands and attributes: `name`, a string or const char*; `operands(f)`, which
+/// calls f on each Read and Write that there is; and `run() const`.
+template <class K>
+concept Kernel = requires(const K& k, K& own) {
+  std::string(k.name);
+  k.run();
+  own.operands([](auto&) {});
+};
+
+/// A kernel that was started, with copies of the layouts, and can be started again.
 struct Launch {
+  struct Used {
+    Storage* storage;
+    Layout layout;
+    Dtype dtype;
+    bool written;
+  };
+  std::vector<Used> operands;
+
+  virtual std::string name() const = 0;
   virtual void run() = 0;
   virtual ~Launch() = default;
 };
@@ -26,7 +81,7 @@ class Recorder {
   /// Memory for a new tensor.
   virtual Ref<Storage> allocate(int64_t bytes) = 0;
   /// A kernel is about to run.
-  virtual void keep(std::span<Storage* const> operands, std::unique_ptr<Launch> launch) = 0;
+  virtual void keep(std::unique_ptr<Launch> launch) = 0;
   /// backward() has left a gradient in a leaf: a new one, or it was added to the old.
   virtual void committed(TensorImpl& leaf, bool fresh) = 0;
 
@@ -49,37 +104,39 @@ class KernelRuns {
   Recorder* const recorder_;
 };
 
-template <class F, class... Args>
-[[gnu::cold, gnu::noinline]] void launch_recorded(std::span<Storage* const> operands, const F& f,
-                                                  const Args&... args) {
+template <Kernel K>
+[[gnu::cold, gnu::noinline]] void launch_recorded(const K& kernel) {
   struct Kept final : Launch {
-    Kept(const F& f, const Args&... args) : f(f), args(args...) {}
-    void run() override { std::apply(f, args); }
-    std::decay_t<F> f;
-    std::tuple<Args...> args;
+    explicit Kept(const K& k) : kernel(k) {
+      size_t n = 0;
+      kernel.operands([&](auto&) { n++; });
+      operands.reserve(n);
+      kernel.operands([&]<class O>(O& o) {
+        operands.push_back({o.storage, *o.layout, o.dtype, O::writes});
+        o.layout = &operands.back().layout;
+      });
+    }
+    std::string name() const override { return kernel.name; }
+    void run() override { kernel.run(); }
+    K kernel;
   };
-  recorder->keep(operands, std::make_unique<Kept>(f, args...));
+  recorder->keep(std::make_unique<Kept>(kernel));
   const KernelRuns now;
-  f(args...);
+  kernel.run();
 }
 }  // namespace detail
 
 /// Whether this thread is recording a step.
 inline bool is_recording() noexcept { return detail::recorder != nullptr; }
 
-/// Every kernel starts here: calls f(args…), and while a step is recorded keeps copies of f and the arguments
-/// to call it again. So f allocates nothing, reads nothing that the recorded step does not compute anew or
-/// that is meant to stay alive (a learning rate, a generator), and throws from checks of data only.
-/// `operands` are the storages that it reads and writes.
-template <class F, class... Args>
-void launch(std::span<Storage* const> operands, const F& f, const Args&... args) {
+/// Every kernel starts here: it runs, and while a step is recorded a copy is kept, to run it again. So run()
+/// allocates nothing, reads nothing that the recorded step does not compute anew or that is meant to stay
+/// alive (a learning rate, a generator), and throws from checks of data only.
+template <Kernel K>
+void launch(const K& kernel) {
   if (is_recording()) [[unlikely]]
-    return detail::launch_recorded(operands, f, args...);
-  f(args...);
-}
-template <class F, class... Args>
-void launch(std::initializer_list<Storage*> operands, const F& f, const Args&... args) {
-  launch(std::span<Storage* const>(operands.begin(), operands.size()), f, args...);
+    return detail::launch_recorded(kernel);
+  kernel.run();
 }
 
 /// Throws where other code than a kernel reads or writes values, or what outlasts the step (a seed, a

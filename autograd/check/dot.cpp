@@ -2,6 +2,7 @@
 #include <gradus/autograd/check/dot.h>
 #include <gradus/autograd/check/graph.h>
 #include <gradus/autograd/check/trace.h>
+#include <gradus/autograd/core/describe.h>
 
 #include <algorithm>
 #include <cmath>
@@ -137,6 +138,9 @@ class Picture {
         boxes.back().detail = std::string(node.name()) + ", " + boxes.back().detail;
       } else {
         Box box{groups_[i].empty() ? Kind::Op : Kind::Module, node.name(), "", {}, {}, node.shape(0)};
+        Describe attributes;
+        node.describe(attributes);
+        box.detail = attributes.str();
         if (trace_) {
           box.value = trace_->value(i);
           if (has_gradients_) box.gradient = trace_->steps()[i].g[0];

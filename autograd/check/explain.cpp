@@ -1,5 +1,6 @@
 #include <gradus/autograd/check/explain.h>
 #include <gradus/autograd/check/trace.h>
+#include <gradus/autograd/core/describe.h>
 #include <gradus/autograd/kernels/symbol.h>
 
 #include <algorithm>
@@ -81,6 +82,9 @@ BackwardStep step_of(const Trace& trace, size_t k) {
   const Node& node = *from.node;
   BackwardStep s;
   s.op = node.name();
+  Describe attributes;
+  node.describe(attributes);
+  s.attributes = attributes.str();
   split(node.formula(), s);
   for (uint32_t slot = 0; slot < node.num_outputs(); slot++) {
     const Shape shape = node.shape(slot);
@@ -178,6 +182,7 @@ std::string Explanation::str() const {
         else
           text += steps[*step].name.empty() ? fmt::format("step {}", *step) : steps[*step].name;
       }
+      if (!s.attributes.empty()) text += (s.inputs.empty() ? "" : ", ") + s.attributes;
       text += ")";
     }
     if (!s.formula.empty()) text += "      " + s.formula;

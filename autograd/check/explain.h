@@ -54,9 +54,10 @@ struct BackwardStep {
     std::string note;
   };
 
-  std::string op;       // "tanh"; "leaf" where a gradient ends
-  std::string name;     // of the result, where one was given
-  std::string formula;  // "y = tanh(x)", from the op's own definition; empty where it has none
+  std::string op;          // "tanh"; "leaf" where a gradient ends
+  std::string attributes;  // "dim=[1], keepdim=true", as the op tells them; empty where it has none
+  std::string name;        // of the result, where one was given
+  std::string formula;     // "y = tanh(x)", from the op's own definition; empty where it has none
   std::vector<std::string> derivatives;  // "dx = g (1 - y) (1 + y)" for each input that has one
   std::vector<Result> results;           // in order
   std::vector<Input> inputs;             // in order

@@ -11,7 +11,7 @@ Tensor derivative_at(std::span<const Tensor> x, const Tensor& y) {
     return ones_like(y);
   } else {
     const auto& table = kernels::pointwise_kernels<F>();
-    const Kernel kernel{F::name, sizeof(F), table.f32[1 + I], table.f64[1 + I]};
+    const RowKernel kernel{F::name, sizeof(F), table.f32[1 + I], table.f64[1 + I]};
     const F f;
     const Tensor g = ones_like(y);
     std::vector<const Tensor*> operands;

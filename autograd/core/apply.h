@@ -1,5 +1,5 @@
 #pragma once
-#include <gradus/autograd/core/node.h>
+#include <gradus/autograd/core/tracer.h>
 
 #include <array>
 #include <concepts>
@@ -23,6 +23,7 @@
 ///   differentiable          how many of the results have a gradient (default 1), or all_results; 0: none, it
 ///                           is not recorded
 ///   of(layout)              instead of value(): a view's layout
+///   describe(d)             tells the attributes (core/describe.h); explain, DOT and tracers show them
 ///
 /// An op may also own things: it is copied into its node, which ends it. Copying must not throw, so a larger
 /// member is held by a pointer that counts. A tensor among them is not freed by backward() nor checked for
@@ -223,6 +224,7 @@ class Rule final : public Node {
   static_assert(!on_list || needs_of<Op>(0).ins == 0 || needs_of<Op>(0).ins == all_inputs.ins,
                 "an op on a list reads all of its inputs, needs[] = {all_inputs}, or none");
   static constexpr bool kOwns = !std::is_trivially_destructible_v<Op>;
+  static constexpr bool kDescribes = requires(const Op& op, Describe& d) { op.describe(d); };
 
  public:
   [[gnu::always_inline]] static Ref<Node> make(const Op& op, const Plan& plan) {
@@ -246,11 +248,15 @@ class Rule final : public Node {
       return {};
   }
   const Op& op() const noexcept { return op_; }
+  void describe(Describe& d) const override {
+    if constexpr (kDescribes) op_.describe(d);
+  }
   Declared declared() const override {
+    constexpr bool described = std::is_empty_v<Op> || kDescribes;
     if constexpr (requires { Op::needs[0]; })
-      return {Op::needs, on_list};
+      return {Op::needs, on_list, described};
     else
-      return {{}, on_list};
+      return {{}, on_list, described};
   }
   void run(Back& b) const override {
     b.check_arrivals(differentiable_of<Op>());
@@ -399,51 +405,88 @@ void record_if_wanted(const Op& op, const Y& y, const X&... x) {
   record_outputs(op, edges, ins, y);
 }
 
+/// Runs an op untold and then tells of it.
+template <class Op, class F>
+[[gnu::cold, gnu::noinline]] auto told(const Op& op, F run, std::vector<const Tensor*> inputs) {
+  const Untold now;
+  auto y = run();
+  if constexpr (std::is_same_v<decltype(y), Tensor>) {
+    const Tensor* results[] = {&y};
+    now.tell(op, inputs, results);
+  } else if constexpr (std::is_same_v<decltype(y), Tensors>) {
+    now.tell(op, inputs, each_of(y));
+  } else {
+    std::apply(
+        [&](const auto&... each) {
+          const Tensor* results[] = {&each...};
+          now.tell(op, inputs, results);
+        },
+        y);
+  }
+  return y;
+}
+
+template <class Op, class... X>
+auto apply_untold(const Op& op, const X&... x) {
+  const uint32_t versions[] = {version_of(x)...};
+  auto y = [&] {
+    NoGrad no_grad;
+    return op.value(x...);
+  }();
+  own(op.name, y);
+  if constexpr (differentiable_of<Op>() > 0)
+    if (is_grad_enabled()) {
+      const uint32_t* version = versions;
+      (check_unchanged(op.name, x, *version++), ...);
+      record_if_wanted(op, y, x...);
+    }
+  return y;
+}
+
+template <class Op>
+auto apply_list_untold(const Op& op, std::span<const Tensor> x) {
+  uint32_t versions = 0;
+  for (const Tensor& t : x) versions += version_of(t);
+  auto y = [&] {
+    NoGrad no_grad;
+    return op.value(x);
+  }();
+  own(op.name, y);
+  if (differentiable_of<Op>() > 0 && is_grad_enabled()) {
+    std::vector<const Edge*> edges;
+    edges.reserve(x.size());
+    for (const Tensor& t : x) {
+      edges.push_back(&edge_of(t));
+      versions -= version_of(t);
+    }
+    if (versions != 0)
+      for (const Tensor& t : x) refuse_changed(op.name, t);
+    std::vector<const Tensor*> ins;
+    if (needs_of<Op>(0).ins || keep_values) ins = each_of(x);
+    if (any_edge(edges)) record_outputs<true>(op, edges, ins, y);
+  }
+  return y;
+}
+
 }  // namespace detail
 
 /// Computes op(x…) and records it if gradients are wanted. An undefined tensor stands for a missing input.
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) auto apply(const Op& op, const X&... x) {
   static_assert(sizeof...(X) <= detail::kMaxInputs, "an op on more than 8 inputs takes a list of them");
-  const uint32_t versions[] = {detail::version_of(x)...};
-  auto y = [&] {
-    NoGrad no_grad;
-    return op.value(x...);
-  }();
-  detail::own(op.name, y);
-  if constexpr (detail::differentiable_of<Op>() > 0)
-    if (is_grad_enabled()) {
-      const uint32_t* version = versions;
-      (detail::check_unchanged(op.name, x, *version++), ...);
-      detail::record_if_wanted(op, y, x...);
-    }
-  return y;
+  const auto run = [&] { return detail::apply_untold(op, x...); };
+  if (detail::tracer) [[unlikely]]
+    return detail::told(op, run, {{&x...}});
+  return run();
 }
 
 /// As apply(), for an op on a list of inputs.
 template <class Op>
 auto apply(const Op& op, std::span<const Tensor> x) {
-  uint32_t versions = 0;
-  for (const Tensor& t : x) versions += detail::version_of(t);
-  auto y = [&] {
-    NoGrad no_grad;
-    return op.value(x);
-  }();
-  detail::own(op.name, y);
-  if (detail::differentiable_of<Op>() > 0 && is_grad_enabled()) {
-    std::vector<const Edge*> edges;
-    edges.reserve(x.size());
-    for (const Tensor& t : x) {
-      edges.push_back(&detail::edge_of(t));
-      versions -= detail::version_of(t);
-    }
-    if (versions != 0)
-      for (const Tensor& t : x) detail::refuse_changed(op.name, t);
-    std::vector<const Tensor*> ins;
-    if (detail::needs_of<Op>(0).ins || detail::keep_values) ins = detail::each_of(x);
-    if (detail::any_edge(edges)) detail::record_outputs<true>(op, edges, ins, y);
-  }
-  return y;
+  const auto run = [&] { return detail::apply_list_untold(op, x); };
+  if (detail::tracer) [[unlikely]]
+    return detail::told(op, run, detail::each_of(x));
+  return run();
 }
 
 namespace detail {
@@ -462,6 +505,8 @@ inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& la
 }
 template <class Op>
 Tensor view(const Op& op, const Tensor& x) {
+  if (tracer) [[unlikely]]
+    return told(op, [&] { return view(op, x); }, {&x});
   const Edge& e = x.edge();
   Tensor y = view_without_edge(x, e, op.of(x.layout()));
   if (e && is_grad_enabled()) {
@@ -474,6 +519,8 @@ Tensor view(const Op& op, const Tensor& x) {
 /// Views of x with these layouts, as the results of one node.
 template <class Op>
 Tensors views(const Op& op, const Tensor& x, std::span<const Layout> layouts) {
+  if (tracer) [[unlikely]]
+    return told(op, [&] { return views(op, x, layouts); }, {&x});
   const Edge& e = x.edge();
   Tensors y;
   y.reserve(layouts.size());
@@ -527,6 +574,12 @@ void write(const Op& op, Tensor& x, const X&... rest) {
 template <class Op, class... X>
 requires(std::is_same_v<X, Tensor>&&...) void apply_inplace(const Op& op, Tensor& x, const X&... rest) {
   static_assert(1 + sizeof...(X) <= detail::kMaxInputs, "an op has at most 8 inputs");
+  if (detail::tracer) [[unlikely]] {
+    const detail::Untold now;
+    apply_inplace(op, x, rest...);
+    const Tensor *inputs[] = {&x, &rest...}, *results[] = {&x};
+    return now.tell(op, inputs, results);
+  }
   if ((detail::share_memory(x, rest) || ...)) [[unlikely]]
     return apply_inplace(op, x, (detail::share_memory(x, rest) ? rest.clone() : rest)...);
   const Edge* edges[] = {&detail::edge_of(x), &detail::edge_of(rest)...};

@@ -241,7 +241,7 @@ bool detail::in_memory(const Layout& view, const Tensor& x) {
 
 Tensor Back::zeros_for(uint32_t k) const {
   Tensor z = make_empty(node_.shape(k), node_.dtype(k));
-  launch({&z.storage()}, kernels::fill, z.dtype(), z.raw(), z.layout(), Scalar(0));
+  launch(kernels::Fill{writes(z), 0});
   return z;
 }
 

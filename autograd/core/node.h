@@ -13,6 +13,7 @@
 namespace gradus {
 
 class Back;
+class Describe;
 
 namespace detail {
 /// This thread's clock: see Node::seq.
@@ -38,8 +39,11 @@ class Node : public Counted {
   struct Declared {
     std::span<const Needs> needs = {};  // needs[i]: what the gradient of input i reads
     bool on_list = false;               // its inputs are a list, of which all or none are saved
+    bool described = true;              // it has no attributes, or tells them
   };
   virtual Declared declared() const { return {}; }
+  /// Tells the op's attributes.
+  virtual void describe(Describe&) const {}
 
   uint64_t seq() const noexcept { return seq_; }
   uint32_t num_inputs() const noexcept { return n_in_; }

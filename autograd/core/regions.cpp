@@ -6,9 +6,15 @@
 namespace gradus {
 namespace {
 
+void describe_region(Describe& d, const Layout& region) {
+  d("size", region.shape), d("stride", Shape(region.strides, static_cast<size_t>(region.rank())));
+  d("storage_offset", region.offset);
+}
+
 struct AsStrided {
   static constexpr auto name = "as_strided";
   Layout region;
+  void describe(Describe& d) const { describe_region(d, region); }
   Layout of(const Layout& x) const {
     Layout y = region;
     y.offset += x.offset;
@@ -20,12 +26,12 @@ struct AsStrided {
 struct Embed {
   static constexpr auto name = "embed";
   Layout region;
+  void describe(Describe& d) const { describe_region(d, region); }
   Shape shape;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(shape, x.dtype());
-    launch({&y.storage()}, kernels::fill, y.dtype(), y.raw(), y.layout(), Scalar(0));
-    launch({&y.storage(), &x.storage()}, kernels::embed, y.dtype(), y.storage().data(), region,
-           x.storage().data(), x.layout());
+    launch(kernels::Fill{writes(y), 0});
+    launch(kernels::AddTo{writes(y, region), reads(x)});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return as_strided(b.g(), region); }
@@ -35,11 +41,11 @@ struct EmbedInto {
   static constexpr auto name = "embed_";
   static constexpr auto formula = "y = x, g added in a region        dx = dy        dg = dy in the region";
   Layout region;
+  void describe(Describe& d) const { describe_region(d, region); }
   void write(const Tensor& x, const Tensor&, const Tensor& g) const {
     Layout part = region;
     part.offset += x.layout().offset;
-    launch({&x.storage(), &g.storage()}, kernels::embed, x.dtype(), x.storage().data(), part,
-           g.storage().data(), g.layout());
+    launch(kernels::AddTo{writes(x, part), reads(g)});
   }
   // A chain of them hands on what each can take its part of without a copy.
   Tensor vjp(In<0>, const Back& b) const { return b.g().contiguous(); }
@@ -49,11 +55,11 @@ struct EmbedInto {
 struct Blank {
   static constexpr auto name = "blank";
   Layout region;
+  void describe(Describe& d) const { describe_region(d, region); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
-           x.storage().data(), x.layout());
-    launch({&y.storage()}, kernels::fill, y.dtype(), y.storage().data(), region, Scalar(0));
+    launch(kernels::Copy{writes(y), reads(x)});
+    launch(kernels::Fill{writes(y, region), 0});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }
@@ -63,6 +69,7 @@ struct Blank {
 struct ViewWrite {
   static constexpr auto name = "view_write";
   Layout region;
+  void describe(Describe& d) const { describe_region(d, region); }
   Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }
   Tensor vjp(In<1>, const Back& b) const { return as_strided(b.g(), region); }
 };

@@ -96,8 +96,7 @@ Tensor detail::clone_apart(const Tensor& x) {
                          : Storage::lies_beside(bytes, kFront) ? Storage::allocate_beside(bytes, kFront)
                                                                : Storage::allocate_apart(bytes);
   Tensor y = make_tensor(std::move(storage), Layout(x.shape()), x.dtype());
-  launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.raw(), y.layout(), x.dtype(),
-         x.storage().data(), x.layout());
+  launch(kernels::Copy{writes(y), reads(x)});
   return y;
 }
 
@@ -179,7 +178,8 @@ Scalar Tensor::scalar_at(const Shape& index, bool single) const {
 
 void Tensor::copy_to(void* values, Dtype to) const {
   check_not_recording("to_vector");
-  kernels::copy(to, values, Layout(shape()), dtype(), storage().data(), layout());
+  const Layout dense(shape());
+  kernels::Copy{{{nullptr, values, &dense, to}}, reads(*this)}.run();
 }
 
 const void* Tensor::data_as(Dtype wanted) const {
@@ -266,7 +266,13 @@ Tensor& Tensor::retain_grad() {
 
 Tensor Tensor::detach() const {
   const TensorImpl& x = defined_impl();
-  return make_tensor(x.storage, x.layout, x.dtype);
+  Tensor y = make_tensor(x.storage, x.layout, x.dtype);
+  if (detail::tracer) [[unlikely]] {
+    constexpr struct { const char* name = "detach"; } op;
+    const Tensor *inputs[] = {this}, *results[] = {&y};
+    detail::tell(op, inputs, results);
+  }
+  return y;
 }
 
 int64_t Tensor::add_hook(Ref<HookFunction> f) const {

@@ -53,6 +53,9 @@ class Tensor {
   Tensor() noexcept = default;
   /// A handle to what is there already.
   explicit Tensor(Ref<TensorImpl> impl) noexcept;
+  /// The number, 0-d, exact in float64 or int64: what T(0) and T(0.5) are in a formula on tensors.
+  template <class N>
+  requires std::is_arithmetic_v<N> explicit Tensor(N number) : Tensor(of_number(number)) {}
   Tensor(const Tensor&) noexcept;
   Tensor(Tensor&&) noexcept;
   Tensor& operator=(const Tensor&) & noexcept;
@@ -262,6 +265,7 @@ class Tensor {
   void check_held_elsewhere() const;
   Scalar scalar_at(const Shape& index, bool single) const;
   void copy_to(void* values, Dtype) const;
+  static Tensor of_number(Scalar number);
   const void* data_as(Dtype) const;
   void* mutable_data_as(Dtype);
   int64_t add_hook(Ref<HookFunction> f) const;
@@ -417,6 +421,22 @@ inline std::byte* Tensor::raw() const {
 inline int64_t Tensor::dim() const { return defined_impl().layout.rank(); }
 inline int64_t Tensor::numel() const { return defined_impl().layout.numel(); }
 inline bool Tensor::is_contiguous() const { return defined_impl().layout.contiguous(); }
+
+/// x as an operand of a kernel (base/launch.h), seen with a layout: a temporary lives as long as the call
+/// that it is made in.
+[[gnu::always_inline]] inline Read reads(const Tensor& x, const Layout& layout) {
+  Storage& s = x.storage();
+  return {{&s, s.data(), &layout, x.dtype()}};
+}
+/// In its own layout.
+[[gnu::always_inline]] inline Read reads(const Tensor& x) { return reads(x, x.layout()); }
+/// y likewise, which the kernel writes.
+[[gnu::always_inline]] inline Write writes(const Tensor& y, const Layout& layout) {
+  Storage& s = y.storage();
+  return {{&s, s.data(), &layout, y.dtype()}};
+}
+/// In its own layout.
+[[gnu::always_inline]] inline Write writes(const Tensor& y) { return writes(y, y.layout()); }
 
 }  // namespace gradus
 

@@ -109,12 +109,20 @@ Tensors detail::record_custom(const char* name, CustomBackward backward, Context
     for (size_t i = 0; i < inputs.size(); i++) check_unchanged(name, inputs[i], versions[i]);
   const size_t count = ctx.size();
   ctx = {};  // it may hold results, which must have one owner
-  own(name, y);
+  {
+    const Untold copies;
+    own(name, y);
+  }
   std::vector<const Edge*> edges;
   for (const Tensor& x : inputs) edges.push_back(&edge_of(x));
-  if (!is_grad_enabled() || !any_edge(edges)) return y;
   const std::vector<const Tensor*> ins = each_of(inputs), outs = each_of(y);
-  connect(CustomNode::make(name, std::move(backward), saved, count, {edges, ins, outs, keep}), outs, ~0u);
+  if (is_grad_enabled() && any_edge(edges))
+    connect(CustomNode::make(name, std::move(backward), saved, count, {edges, ins, outs, keep}), outs,
+            all_results);
+  if (tracer) {
+    const struct { const char* name; } op{name};
+    tell(op, ins, outs);
+  }
   return y;
 }
 

@@ -78,6 +78,7 @@ auto custom(const char* name, const Tensors& inputs, F&& forward, B backward) {
   Tensors y;
   {
     NoGrad no_grad;
+    const detail::Untold untold;
     if constexpr (one)
       y.push_back(forward(ctx, inputs));
     else

@@ -3,10 +3,39 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #pragma GCC visibility push(default)
 
 namespace gradus {
+
+/// The kernels of a recorded step, in the order in which they run.
+struct Profile {
+  /// What a kernel reads or writes.
+  struct Operand {
+    Shape shape /** as the kernel sees it */;
+    Dtype dtype /** of its elements */;
+    bool written /** or read */;
+  };
+  /// One of them.
+  struct Kernel {
+    std::string name /** an op's or a kernel's; of a gradient "tanh: dx" */;
+    std::vector<Operand> operands /** results first */;
+    int64_t bytes /** that it reads and writes; a repeated element counts once */;
+    double ns /** a run took, the median; 0 where none was measured */;
+  };
+  /// All, in order.
+  std::vector<Kernel> kernels;
+  /// How many runs were measured.
+  int runs = 0;
+
+  /// Σ ns.
+  double ns() const;
+  /// A line for each kernel: name, shapes of results and operands, bytes and, where measured, nanoseconds and
+  /// their share.
+  std::string str() const;
+};
 
 /// A step that was recorded: calling it runs the same kernels on the same memory, in the same order, without
 /// building a graph, allocating or looking at shapes. Results are bit-equal to running the step itself.
@@ -36,6 +65,11 @@ class Replay {
   void operator()();
   /// How many kernels a call runs.
   int64_t kernels() const;
+  /// What they are.
+  Profile list() const;
+  /// Runs the step `runs` times, real steps as by calling it, and measures each kernel; reading the clock,
+  /// some 20 ns, is left out. An Error unless runs is at least 1.
+  Profile profile(int runs = 10);
 
  private:
   friend Replay record(const std::function<void()>& step, int warmup);
@@ -58,5 +92,13 @@ class Replay {
 Replay record(const std::function<void()>& step, int warmup = 2);
 
 }  // namespace gradus
+
+template <>
+struct fmt::formatter<gradus::Profile> : gradus::detail::TextFormatter {
+  template <class C>
+  auto format(const gradus::Profile& p, C& c) const {
+    return fmt::format_to(c.out(), "{}", p.str());
+  }
+};
 
 #pragma GCC visibility pop

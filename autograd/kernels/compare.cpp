@@ -103,19 +103,14 @@ Comparison comparable_as(Compare op, Number number) {
     return {always ? Compare::NotEqual : Compare::Equal, Limits::quiet_NaN()};
 }
 
-template <class A, class B>
-void compare_numbers(Compare op, bool* y, const Shape& shape, const A* a, const Layout& la, const B* b,
-                     const Layout& lb) {
-  const auto run = [&](auto f) {
-    compare_as(y, shape, a, la, b, lb, [f](A p, B q) { return f(order(p, q)); });
-  };
+/// compare(f), where f(a, b) says whether `a op b` holds for numbers of two dtypes.
+void compare_numbers(Compare op, auto compare) {
+  const auto run = [&](auto holds) { compare([holds](auto p, auto q) { return holds(order(p, q)); }); };
   switch (op) {
     case Compare::Equal: return run([](auto o) { return o == Order::equivalent; });
     case Compare::NotEqual: return run([](auto o) { return o != Order::equivalent; });
     case Compare::Less: return run([](auto o) { return o == Order::less; });
-    case Compare::LessEqual: return run([](auto o) { return o == Order::less || o == Order::equivalent; });
-    case Compare::Greater: return run([](auto o) { return o == Order::greater; });
-    default: return run([](auto o) { return o == Order::greater || o == Order::equivalent; });
+    default: return run([](auto o) { return o == Order::less || o == Order::equivalent; });
   }
 }
 
@@ -152,36 +147,28 @@ void where_as(T* y, const Shape& shape, const bool* c, const Layout& lc, const T
 
 }  // namespace
 
-void compare(Compare op, Dtype dtype, bool* y, const Shape& shape, const void* a, const Layout& la,
-             const void* b, const Layout& lb) {
-  if (op == Compare::Greater) return compare(Compare::Less, dtype, y, shape, b, lb, a, la);
-  if (op == Compare::GreaterEqual) return compare(Compare::LessEqual, dtype, y, shape, b, lb, a, la);
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const auto run = [&](auto f) {
-      compare_as(y, shape, static_cast<const T*>(a), la, static_cast<const T*>(b), lb, f);
-    };
+void Compared::run() const {
+  if (op == Compare::Greater) return Compared{Compare::Less, y, b, a}.run();
+  if (op == Compare::GreaterEqual) return Compared{Compare::LessEqual, y, b, a}.run();
+  const auto with = [&]<class A, class B>(A, B, auto f) {
+    compare_as(y.first<bool>(), y.layout->shape, a.at<const A>(), *a.layout, b.at<const B>(), *b.layout, f);
+  };
+  if (a.dtype != b.dtype)
+    return dispatch_floating(a.dtype == kInt64 ? b.dtype : a.dtype, [&]<class T>(T) {
+      if (a.dtype == kInt64)
+        compare_numbers(op, [&](auto f) { with(int64_t(), T(), f); });
+      else
+        compare_numbers(op, [&](auto f) { with(T(), int64_t(), f); });
+    });
+  dispatch(a.dtype, [&]<class T>(T zero) {
     switch (op) {
-      case Compare::Equal: return run([](T p, T q) { return p == q; });
-      case Compare::NotEqual: return run([](T p, T q) { return p != q; });
-      case Compare::Less: return run([](T p, T q) { return p < q; });
+      case Compare::Equal: return with(zero, zero, [](T p, T q) { return p == q; });
+      case Compare::NotEqual: return with(zero, zero, [](T p, T q) { return p != q; });
+      case Compare::Less: return with(zero, zero, [](T p, T q) { return p < q; });
       case Compare::Same:  // NOLINTNEXTLINE(misc-redundant-expression): for NaN, without a branch
-        return run([](T p, T q) { return (p == q) | ((p != p) & (q != q)); });
-      default: return run([](T p, T q) { return p <= q; });
+        return with(zero, zero, [](T p, T q) { return (p == q) | ((p != p) & (q != q)); });
+      default: return with(zero, zero, [](T p, T q) { return p <= q; });
     }
-  });
-}
-
-void compare_mixed(Compare op, bool* y, const Shape& shape, Dtype da, const void* a, const Layout& la,
-                   Dtype db, const void* b, const Layout& lb) {
-  dispatch_floating(da == kInt64 ? db : da, [&]<class T>(T) {
-    const auto run = [&]<class A, class B>(A, B) {
-      compare_numbers(op, y, shape, static_cast<const A*>(a), la, static_cast<const B*>(b), lb);
-    };
-    if (da == kInt64)
-      run(int64_t(), T());
-    else
-      run(T(), int64_t());
   });
 }
 
@@ -192,13 +179,11 @@ Comparison comparable(Compare op, Scalar number, Dtype dtype) {
   });
 }
 
-void where(Dtype dtype, void* y, const Shape& shape, const bool* c, const Layout& lc, const void* a,
-           const Layout& la, const void* b, const Layout& lb) {
-  const auto run = [&](auto zero) {
-    using T = decltype(zero);
-    where_as(static_cast<T*>(y), shape, c, lc, static_cast<const T*>(a), la, static_cast<const T*>(b), lb);
-  };
-  dispatch(dtype, run);
+void Where::run() const {
+  dispatch(y.dtype, [&]<class T>(T) {
+    where_as(y.first<T>(), y.layout->shape, c.at<const bool>(), *c.layout, a.at<const T>(), *a.layout,
+             b.at<const T>(), *b.layout);
+  });
 }
 
 }  // namespace gradus::kernels

@@ -78,20 +78,19 @@ void copy_as(To* y, const Layout& ly, const From* x, const Layout& lx) {
 
 }  // namespace
 
-void copy(Dtype to, void* y, const Layout& ly, Dtype from, const void* x, const Layout& lx) {
-  dispatch(to, [&](auto to_zero) {
-    dispatch(from, [&](auto from_zero) {
-      copy_as(static_cast<decltype(to_zero)*>(y), ly, static_cast<const decltype(from_zero)*>(x), lx);
-    });
+void Copy::run() const {
+  dispatch(y.dtype, [&]<class To>(To) {
+    dispatch(x.dtype,
+             [&]<class From>(From) { copy_as(y.at<To>(), *y.layout, x.at<const From>(), *x.layout); });
   });
 }
 
-void fill(Dtype dtype, void* y, const Layout& ly, Scalar value) {
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
+void Fill::run() const {
+  dispatch(y.dtype, [&]<class T>(T) {
     const T v = value.to<T>();
-    parallel_rows(ly.shape, {&ly}, kGrain, [&](int64_t n, const int64_t* at, const int64_t* s) {
-      copy_row<T, T>(n, static_cast<T*>(y) + at[0], s[0], &v, 0);
+    if (y.layout->rank() == 0) return static_cast<void>(*y.first<T>() = v);
+    parallel_rows(y.layout->shape, {y.layout}, kGrain, [&](int64_t n, const int64_t* at, const int64_t* s) {
+      copy_row<T, T>(n, y.at<T>() + at[0], s[0], &v, 0);
     });
   });
 }

@@ -178,6 +178,7 @@ struct LogSigmoid {
 struct Softplus {
   static constexpr auto name = "softplus";
   double beta = 1, threshold = 20;
+  void describe(auto& d) const { d("beta", beta), d("threshold", threshold); }
   template <class T> constexpr T value(T x) const {
     return where(beta * x > threshold, x, (maximum(beta * x, 0) - logsigmoid(abs(beta * x))) / beta);
   }
@@ -198,6 +199,7 @@ struct Relu {
 struct LeakyRelu {
   static constexpr auto name = "leaky_relu";
   double negative_slope = 0.01;
+  void describe(auto& d) const { d("negative_slope", negative_slope); }
   template <class T> constexpr T value(T x) const { return where(x > 0, x, negative_slope * x); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const { return where(x > 0, g, negative_slope * g); }
 };
@@ -206,6 +208,7 @@ struct LeakyRelu {
 struct Elu {
   static constexpr auto name = "elu";
   double alpha = 1;
+  void describe(auto& d) const { d("alpha", alpha); }
   template <class T> constexpr T value(T x) const {
     return where(x > 0, x, alpha * expm1(where(x > 0, 0, x)));
   }
@@ -265,6 +268,7 @@ struct Pow {
 struct PowScalar {
   static constexpr auto name = "pow_scalar";
   double exponent = 2;
+  void describe(auto& d) const { d("exponent", exponent); }
   template <class T> constexpr T value(T x) const { return pow(x, exponent); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
     if (exponent == 0) return zeros_like(g);
@@ -305,6 +309,7 @@ struct Clamp {
   static constexpr auto name = "clamp";
   static constexpr bool integers = true;
   double min = -std::numeric_limits<double>::infinity(), max = std::numeric_limits<double>::infinity();
+  void describe(auto& d) const { d("min", min), d("max", max); }
   template <class T> constexpr T value(T x) const { return minimum(maximum(x, min), max); }
   template <class T> constexpr T vjp(In<0>, T x, T, T g) const {
     return where(x >= min, where(x <= max, g, 0), 0);

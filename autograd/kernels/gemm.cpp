@@ -3,6 +3,7 @@
 #include <gradus/autograd/kernels/gemm_paths.h>
 #include <gradus/autograd/kernels/isa.h>
 #include <gradus/autograd/kernels/reduce.h>
+#include <gradus/autograd/kernels/rows.h>
 
 #include <algorithm>
 #include <bit>
@@ -10,33 +11,16 @@
 #include <memory>
 #include <new>
 
-namespace gradus {
-namespace baseline {
-extern const kernels::GemmTable gemm_table;
-}
-#ifdef __x86_64__
-namespace v3 {
-extern const kernels::GemmTable gemm_table;
-}
-namespace v4 {
-extern const kernels::GemmTable gemm_table;
-}
-#endif
-}  // namespace gradus
+GRADUS_TABLE_OF_LEVELS(kernels::GemmTable, gemm_table)
 
 namespace gradus::kernels {
 namespace {
 
 const GemmTable& table() {
-  static const GemmTable& in_use = []() -> const GemmTable& {
-#ifdef __x86_64__
-    if (level_in_use() == Level::v4) return v4::gemm_table;
-    if (level_in_use() == Level::v3) return v3::gemm_table;
-#endif
-    return baseline::gemm_table;
-  }();
+  static const GemmTable& in_use = *gemm_table_of(level_in_use());
   return in_use;
 }
+
 template <class T>
 const GemmPaths<T>& paths() {
   if constexpr (std::is_same_v<T, float>)
@@ -170,7 +154,8 @@ void multiply(const Product<T>& p, T* sums) {
     Layout columns(Shape{p.k, p.m});
     columns.strides[0] = p.a.col;
     columns.strides[1] = p.a.row;
-    sum(dtype_of<T>, sums, dtype_of<T>, p.a.data, columns, 1);
+    const Layout each(Shape{p.m});
+    Sum{writes(sums, each), reads(p.a.data, columns), 1}.run();
   }
   if (p.m == 0 || p.n == 0) return;
   if (p.k == 0) {
@@ -211,6 +196,52 @@ void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a
 void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
                    const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums) {
   multiply(dtype, m, n, k, a, a_row, a_col, b, b_row, b_col, nullptr, c, c_row, sums);
+}
+
+void Matmul::run() const {
+  const Layout &ly = *y.layout, &la = *a.layout, &lb = *b.layout;
+  const int rank = ly.rank();
+  const int a_rows = a_turned ? rank - 1 : rank - 2, a_cols = a_turned ? rank - 2 : rank - 1;
+  const int b_rows = b_turned ? rank - 1 : rank - 2, b_cols = b_turned ? rank - 2 : rank - 1;
+  const int64_t m = ly.shape[rank - 2], n = ly.shape[rank - 1], k = la.shape[a_cols];
+  dispatch_floating(y.dtype, [&]<class T>(T) {
+    const Strided<const T> added{bias ? bias.first<const T>() : nullptr, 0, 1};
+    const auto product = [&](int64_t at_y, int64_t at_a, int64_t at_b) {
+      multiply<T>({m,
+                   n,
+                   k,
+                   {a.at<const T>() + at_a, la.strides[a_rows], la.strides[a_cols]},
+                   {b.at<const T>() + at_b, lb.strides[b_rows], lb.strides[b_cols]},
+                   added,
+                   {y.at<T>() + at_y, ly.strides[rank - 2], 1}},
+                  nullptr);
+    };
+    if (rank == 2) return product(ly.offset, la.offset, lb.offset);
+    if (ly.numel() == 0) return;  // of however many matrices
+    const auto products = [&](int64_t count, const int64_t* at, const int64_t* s) {
+      for (int64_t i = 0; i < count; i++) product(at[0] + i * s[0], at[1] + i * s[1], at[2] + i * s[2]);
+    };
+    const Shape batch(ly.shape.begin(), static_cast<size_t>(rank - 2));
+    // Small products share the threads, a large one has them all.
+    if (const int64_t size = m * n * k; size < 2 * kGrain)
+      parallel_rows(batch, {&ly, &la, &lb}, kGrain / (size + 1) + 1, products);
+    else
+      for_each_row(batch, {&ly, &la, &lb}, products);
+  });
+}
+
+void LinearGradients::run() const {
+  const Layout &lg = *g.layout, &lx = *x.layout;
+  dispatch_floating(g.dtype, [&]<class T>(T) {
+    multiply<T>({lg.shape[1],
+                 lx.shape[1],
+                 lg.shape[0],
+                 {g.first<const T>(), lg.strides[1], lg.strides[0]},
+                 {x.first<const T>(), lx.strides[0], lx.strides[1]},
+                 {nullptr, 0, 1},
+                 {dw.first<T>(), lx.shape[1], 1}},
+                db.first<T>());
+  });
 }
 
 }  // namespace gradus::kernels

@@ -1,7 +1,5 @@
 #pragma once
-#include <gradus/autograd/base/dtype.h>
-
-#include <cstdint>
+#include <gradus/autograd/base/launch.h>
 
 #pragma GCC visibility push(default)
 
@@ -19,6 +17,30 @@ void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a
 /// layer's weight and bias. As in sum(), many numbers of float32 are summed in double.
 void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
                    const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums);
+
+/// y = a · b + bias of the matrices in the last two dims, as gemm; one product for each index of the dims
+/// before them, which have the same sizes in all three (strides 0 where broadcast). Turned: a's, or b's,
+/// transpose is read. y is contiguous; the bias, [n] and contiguous, may be missing.
+struct Matmul {
+  static constexpr auto name = "matmul";
+  Write y;
+  Read a, b, bias = {};
+  bool a_turned = false, b_turned = false;
+  void operands(auto f) {
+    f(y), f(a), f(b);
+    if (bias) f(bias);
+  }
+  void run() const;
+};
+
+/// dw = gᵀ x and db = Σ g over the rows, as gemm_and_sums.
+struct LinearGradients {
+  static constexpr auto name = "linear_gradients";
+  Write dw, db;
+  Read g, x;
+  void operands(auto f) { f(dw), f(db), f(g), f(x); }
+  void run() const;
+};
 
 }  // namespace gradus::kernels
 

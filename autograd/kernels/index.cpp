@@ -33,32 +33,32 @@ int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size,
   return first;
 }
 
-void gather(Dtype dtype, void* y, const void* x, const Layout& lx, const int64_t* index, const Layout& li,
-            int dim) {
-  const Layout ly(li.shape), from = chosen(lx, li.shape, dim);
-  const int64_t step = stride_of(lx, dim);
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
+void Gather::run() const {
+  const Layout &li = *index.layout, ly(li.shape), from = chosen(*x.layout, li.shape, dim);
+  const int64_t step = stride_of(*x.layout, dim);
+  dispatch(x.dtype, [&]<class T>(T) {
+    T* const to = y.first<T>();
+    const T* const xs = x.at<const T>();
+    const int64_t* const is = index.at<const int64_t>();
     parallel_rows(li.shape, {&ly, &li, &from}, kGrain, [=](int64_t n, const int64_t* at, const int64_t* s) {
-      T* const yr = static_cast<T*>(y) + at[0];
-      const int64_t* const ir = index + at[1];
-      const T* const xr = static_cast<const T*>(x) + at[2];
+      T* const yr = to + at[0];
+      const int64_t* const ir = is + at[1];
+      const T* const xr = xs + at[2];
       for (int64_t i = 0; i < n; i++) yr[i * s[0]] = xr[i * s[2] + ir[i * s[1]] * step];
     });
   });
 }
 
-void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const Layout& lx,
-                 const int64_t* index, const Layout& li, int dim) {
-  const Layout to = chosen(ly, li.shape, dim);
-  const int64_t step = stride_of(ly, dim);
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
+void ScatterAdd::run() const {
+  const Layout& li = *index.layout;
+  const Layout to = chosen(*y.layout, li.shape, dim);
+  const int64_t step = stride_of(*y.layout, dim);
+  dispatch(y.dtype, [&]<class T>(T) {
     // Only indices along `dim` can meet in one element, and every loop goes upwards: the order is fixed.
-    for_each_row(li.shape, {&to, &li, &lx}, [=](int64_t n, const int64_t* at, const int64_t* s) {
-      T* const yr = static_cast<T*>(y) + at[0];
-      const int64_t* const ir = index + at[1];
-      const T* const xr = static_cast<const T*>(x) + at[2];
+    for_each_row(li.shape, {&to, &li, x.layout}, [&](int64_t n, const int64_t* at, const int64_t* s) {
+      T* const yr = y.at<T>() + at[0];
+      const int64_t* const ir = index.at<const int64_t>() + at[1];
+      const T* const xr = x.at<const T>() + at[2];
       for (int64_t i = 0; i < n; i++) {
         T& sum = yr[i * s[0] + ir[i * s[1]] * step];
         sum = plus(sum, xr[i * s[2]]);
@@ -67,12 +67,11 @@ void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const La
   });
 }
 
-void embed(Dtype dtype, void* y, const Layout& region, const void* g, const Layout& lg) {
-  dispatch(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for_each_row(region.shape, {&region, &lg}, [=](int64_t n, const int64_t* at, const int64_t* s) {
-      T* const yr = static_cast<T*>(y) + at[0];
-      const T* const gr = static_cast<const T*>(g) + at[1];
+void AddTo::run() const {
+  dispatch(y.dtype, [&]<class T>(T) {
+    for_each_row(y.layout->shape, {y.layout, g.layout}, [&](int64_t n, const int64_t* at, const int64_t* s) {
+      T* const yr = y.at<T>() + at[0];
+      const T* const gr = g.at<const T>() + at[1];
       if (s[0] == 1 && s[1] == 1) {
         for (int64_t i = 0; i < n; i++) yr[i] = plus(yr[i], gr[i]);
       } else {

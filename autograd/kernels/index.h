@@ -1,5 +1,5 @@
 #pragma once
-#include <gradus/autograd/base/shape.h>
+#include <gradus/autograd/base/launch.h>
 
 #include <optional>
 
@@ -11,18 +11,36 @@ namespace gradus::kernels {
 int64_t first_out_of_range(const int64_t* index, const Layout& li, int64_t size,
                            std::optional<int64_t> ignored = {});
 
-/// y[i…] = x[i… with i_dim replaced by index[i…]]. y is contiguous of li's shape, which is no larger than
-/// x's in the other dims; every index is in [0, x.shape[dim]).
-void gather(Dtype dtype, void* y, const void* x, const Layout& lx, const int64_t* index, const Layout& li,
-            int dim);
+/// y[i…] = x[i… with i_dim replaced by index[i…]]. y is contiguous of the index' shape, which is no larger
+/// than x's in the other dims; every index is in [0, x.shape[dim]).
+struct Gather {
+  static constexpr auto name = "gather";
+  Write y;
+  Read x, index;
+  int dim;
+  void operands(auto f) { f(y), f(x), f(index); }
+  void run() const;
+};
 
-/// y[i… with i_dim replaced by index[i…]] += x[i…] for every i of li's shape, in row-major order of i
-/// for each element of y. lx is at least as large as li in every dim.
-void scatter_add(Dtype dtype, void* y, const Layout& ly, const void* x, const Layout& lx,
-                 const int64_t* index, const Layout& li, int dim);
+/// y[i… with i_dim replaced by index[i…]] += x[i…] for every i of the index' shape, in row-major order of i
+/// for each element of y. x is at least as large as the index in every dim.
+struct ScatterAdd {
+  static constexpr auto name = "scatter_add";
+  Write y;
+  Read x, index;
+  int dim;
+  void operands(auto f) { f(y), f(x), f(index); }
+  void run() const;
+};
 
-/// y[region] += g, element by element in row-major order; region may name an element more than once.
-void embed(Dtype dtype, void* y, const Layout& region, const void* g, const Layout& lg);
+/// y += g, element by element in row-major order; y may name an element more than once.
+struct AddTo {
+  static constexpr auto name = "add_to";
+  Write y;
+  Read g;
+  void operands(auto f) { f(y), f(g); }
+  void run() const;
+};
 
 }  // namespace gradus::kernels
 

@@ -5,19 +5,7 @@
 #include <cstdlib>
 #include <string_view>
 
-namespace gradus {
-namespace baseline {
-extern const void* const* const pointwise_table;
-}
-#ifdef __x86_64__
-namespace v3 {
-extern const void* const* const pointwise_table;
-}
-namespace v4 {
-extern const void* const* const pointwise_table;
-}
-#endif
-}  // namespace gradus
+GRADUS_TABLE_OF_LEVELS(kernels::PointwiseTable, pointwise_table)
 
 namespace gradus::kernels {
 
@@ -56,12 +44,9 @@ Level level_in_use() {
   return level;
 }
 
-const void* const* pointwise_table(Level level) {
-#ifdef __x86_64__
-  if (level == Level::v3) return v3::pointwise_table;
-  if (level == Level::v4) return v4::pointwise_table;
-#endif
-  return level == Level::baseline ? baseline::pointwise_table : nullptr;
+PointwiseTable pointwise_table(Level level) {
+  const PointwiseTable* const table = pointwise_table_of(level);
+  return table ? *table : nullptr;
 }
 
 }  // namespace gradus::kernels

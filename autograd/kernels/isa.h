@@ -33,4 +33,35 @@ Level level_in_use();
 
 }  // namespace gradus::kernels
 
+/// Outside of namespaces, in one .cpp: TABLE##_of(level) is a constant TABLE of `Type` that a file compiled
+/// for each level defines in its GRADUS_LEVEL_NAMESPACE; null for a level that is not built.
+#ifdef __x86_64__
+#define GRADUS_TABLE_OF_LEVELS(Type, TABLE)                    \
+  namespace gradus::baseline {                                 \
+  extern const Type TABLE;                                     \
+  }                                                            \
+  namespace gradus::v3 {                                       \
+  extern const Type TABLE;                                     \
+  }                                                            \
+  namespace gradus::v4 {                                       \
+  extern const Type TABLE;                                     \
+  }                                                            \
+  namespace gradus::kernels {                                  \
+  static const Type* TABLE##_of(Level level) {                 \
+    if (level == Level::v4) return &v4::TABLE;                 \
+    return level == Level::v3 ? &v3::TABLE : &baseline::TABLE; \
+  }                                                            \
+  }
+#else
+#define GRADUS_TABLE_OF_LEVELS(Type, TABLE)                       \
+  namespace gradus::baseline {                                    \
+  extern const Type TABLE;                                        \
+  }                                                               \
+  namespace gradus::kernels {                                     \
+  static const Type* TABLE##_of(Level level) {                    \
+    return level == Level::baseline ? &baseline::TABLE : nullptr; \
+  }                                                               \
+  }
+#endif
+
 #pragma GCC visibility pop

@@ -25,7 +25,8 @@ struct PointwiseKernels {
 };
 
 /// The kernels of formulas::All at a level that the library was built with, in the order of the list.
-const void* const* pointwise_table(Level level);
+using PointwiseTable = const void* const*;
+PointwiseTable pointwise_table(Level level);
 
 }  // namespace gradus::kernels
 

@@ -5,31 +5,13 @@
 #include <gradus/autograd/kernels/reduce_rows.h>
 #include <gradus/autograd/kernels/rows.h>
 
-namespace gradus {
-namespace baseline {
-extern const kernels::ReduceTable reduce_table;
-}
-#ifdef __x86_64__
-namespace v3 {
-extern const kernels::ReduceTable reduce_table;
-}
-namespace v4 {
-extern const kernels::ReduceTable reduce_table;
-}
-#endif
-}  // namespace gradus
+GRADUS_TABLE_OF_LEVELS(kernels::ReduceTable, reduce_table)
 
 namespace gradus::kernels {
 namespace {
 
 const ReduceTable& table() {
-  static const ReduceTable& in_use = []() -> const ReduceTable& {
-#ifdef __x86_64__
-    if (level_in_use() == Level::v4) return v4::reduce_table;
-    if (level_in_use() == Level::v3) return v3::reduce_table;
-#endif
-    return baseline::reduce_table;
-  }();
+  static const ReduceTable& in_use = *reduce_table_of(level_in_use());
   return in_use;
 }
 
@@ -208,46 +190,56 @@ void extreme_index_as(bool max, T* values, int64_t* indices, const T* x, const L
 
 }  // namespace
 
-void sum(Dtype out, void* y, Dtype in, const void* x, const Layout& lx, uint32_t dims) {
+void Sum::run() const {
   // Of equal elements, one is read.
   Layout once;
-  const int64_t n = repeats(lx, dims, once);
-  const Layout& read = n > 1 ? once : lx;
+  const int64_t n = repeats(*x.layout, dims, once);
+  const Layout& read = n > 1 ? once : *x.layout;
   const auto run = [&]<class T, class Out>(T, Out) {
-    reduce(rows_of<T>().sum, rows_of<SumOf<T>>().sum, SumOf<T>(0), static_cast<Out*>(y),
-           static_cast<const T*>(x), read, dims, n);
+    reduce(rows_of<T>().sum, rows_of<SumOf<T>>().sum, SumOf<T>(0), y.first<Out>(), x.at<const T>(), read,
+           dims, n);
   };
-  if (is_floating(out)) return dispatch_floating(in, [&](auto zero) { run(zero, zero); });
-  if (in == kInt64) return run(int64_t(), int64_t());
+  if (is_floating(x.dtype)) return dispatch_floating(x.dtype, [&](auto zero) { run(zero, zero); });
+  if (x.dtype == kInt64) return run(int64_t(), int64_t());
   run(uint8_t(), int64_t());
 }
 
-void extreme(bool max, Dtype dtype, void* y, const void* x, const Layout& lx, uint32_t dims) {
+void Mean::run() const {
+  Sum{y, x, dims}.run();
+  int64_t n = 1;
+  for (int i = 0; i < x.layout->rank(); i++)
+    if (dims >> i & 1) n *= x.layout->shape[i];
+  dispatch_floating(y.dtype, [&]<class T>(T) {
+    T* const p = y.first<T>();
+    for (int64_t i = 0, size = y.layout->numel(); i < size; i++) p[i] /= static_cast<T>(n);
+  });
+}
+
+void Extreme::run() const {
   Layout once;
-  const Layout& read = repeats(lx, dims, once) > 1 ? once : lx;
-  dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
+  const Layout& read = repeats(*x.layout, dims, once) > 1 ? once : *x.layout;
+  dispatch(x.dtype == kBool ? kUInt8 : x.dtype, [&]<class T>(T) {
     if constexpr (!std::is_same_v<T, bool>) {
       const Fold<T, T>& fold = max ? rows_of<T>().max : rows_of<T>().min;
-      reduce(fold, fold, extreme_start<T>(max), static_cast<T*>(y), static_cast<const T*>(x), read, dims, 1);
+      reduce(fold, fold, extreme_start<T>(max), y.first<T>(), x.at<const T>(), read, dims, 1);
     }
   });
 }
 
-void extreme_index(bool max, Dtype dtype, void* values, int64_t* indices, const void* x, const Layout& lx,
-                   int dim) {
-  dispatch(dtype == kBool ? kUInt8 : dtype, [&]<class T>(T) {
+void ExtremeIndex::run() const {
+  dispatch(x.dtype == kBool ? kUInt8 : x.dtype, [&]<class T>(T) {
     if constexpr (!std::is_same_v<T, bool>)
-      extreme_index_as(max, static_cast<T*>(values), indices, static_cast<const T*>(x), lx, dim);
+      extreme_index_as(max, values.first<T>(), indices.first<int64_t>(), x.at<const T>(), *x.layout, dim);
   });
 }
 
-void cumsum(bool reverse, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
-  const Layout ly(lx.shape);
+void Cumsum::run() const {
+  const Layout &lx = *x.layout, ly(lx.shape);
   const int64_t n = size_along(lx, dim), sx = stride_along(lx, dim), sy = stride_along(ly, dim);
-  dispatch(dtype, [&]<class T>(T) {
-    for_each_line(ly, lx, dim, [=](int64_t to, int64_t from) {
-      T* const line = static_cast<T*>(y) + to;
-      const T* const xs = static_cast<const T*>(x) + from;
+  dispatch(x.dtype, [&]<class T>(T) {
+    for_each_line(ly, lx, dim, [&](int64_t to, int64_t from) {
+      T* const line = y.first<T>() + to;
+      const T* const xs = x.at<const T>() + from;
       std::conditional_t<std::is_same_v<T, float>, double, T> sum = 0;
       for (int64_t k = 0; k < n; k++) {
         const int64_t i = reverse ? n - 1 - k : k;
@@ -269,7 +261,6 @@ struct Lines {
     inner = l.rank() > 0 ? l.strides[dim] : 1;
     outer = l.numel() / std::max<int64_t>(1, n * inner);
   }
-  Lines(int64_t outer_, int64_t n_, int64_t inner_) : n(n_), inner(inner_), outer(outer_) {}
 
   /// Calls row(at, line) where lines are contiguous, else columns(at, line, cols) for up to kFoldColumns
   /// neighbouring lines: `at` is where their first element is.
@@ -292,14 +283,15 @@ struct Lines {
 
 }  // namespace
 
-void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, int dim) {
+void Softmax::run() const {
+  const Layout& lx = *x.layout;
   const bool dense = lx.contiguous();
-  if (!dense) copy(dtype, y, Layout(lx.shape), dtype, x, lx);
+  if (!dense) Copy{y, x}.run();
   const Lines lines(lx.shape, dim);
-  dispatch_floating(dtype, [&]<class T>(T) {
+  dispatch_floating(y.dtype, [&]<class T>(T) {
     const SoftmaxRows<T>& rows = rows_of<T>().softmax;
-    T* const to = static_cast<T*>(y);
-    const T* const from = dense ? static_cast<const T*>(x) + lx.offset : to;
+    T* const to = y.first<T>();
+    const T* const from = dense ? x.first<const T>() : to;
     lines.each([&](int64_t at, int64_t) { rows.value(log, to + at, from + at, lines.n); },
                [&](int64_t at, int64_t, int64_t cols) {
                  rows.value_columns(log, to + at, from + at, lines.n, lines.inner, cols);
@@ -307,13 +299,12 @@ void softmax(bool log, Dtype dtype, void* y, const void* x, const Layout& lx, in
   });
 }
 
-void softmax_gradient(bool log, Dtype dtype, void* dx, const void* y, const void* g, const Shape& shape,
-                      int dim) {
-  const Lines lines(shape, dim);
-  dispatch_floating(dtype, [&]<class T>(T) {
+void SoftmaxGradient::run() const {
+  const Lines lines(y.layout->shape, dim);
+  dispatch_floating(y.dtype, [&]<class T>(T) {
     const SoftmaxRows<T>& rows = rows_of<T>().softmax;
-    T* const to = static_cast<T*>(dx);
-    const T *const ys = static_cast<const T*>(y), *const gs = static_cast<const T*>(g);
+    T* const to = dx.first<T>();
+    const T *const ys = y.first<const T>(), *const gs = g.first<const T>();
     lines.each([&](int64_t at, int64_t) { rows.gradient(log, to + at, ys + at, gs + at, lines.n); },
                [&](int64_t at, int64_t, int64_t cols) {
                  rows.gradient_columns(log, to + at, ys + at, gs + at, lines.n, lines.inner, cols);
@@ -321,63 +312,69 @@ void softmax_gradient(bool log, Dtype dtype, void* dx, const void* y, const void
   });
 }
 
-void cross_entropy(const Classified& c, void* losses, void* statistics, const void* weight,
-                   int64_t ignore_index) {
-  const Lines lines(c.n, c.classes, c.inner);
-  const int64_t samples = c.n * c.inner;
-  dispatch_floating(c.dtype, [&]<class T>(T) {
+namespace {
+/// The logits of a sample lie along this dim of x.
+int class_dim(const Shape& x) { return x.rank() == 1 ? 0 : 1; }
+}  // namespace
+
+void CrossEntropy::run() const {
+  const Lines lines(x.layout->shape, class_dim(x.layout->shape));
+  const int64_t samples = losses.layout->numel();
+  dispatch_floating(x.dtype, [&]<class T>(T) {
     const SoftmaxRows<T>& rows = rows_of<T>().softmax;
-    const T* const x = static_cast<const T*>(c.x);
-    const T* const w = static_cast<const T*>(weight);
-    T *const loss = static_cast<T*>(losses), *const m = static_cast<T*>(statistics),
-             *const log_sum = m + samples, *const used = log_sum + samples;
+    const T* const xs = x.first<const T>();
+    const T* const w = weight ? weight.first<const T>() : nullptr;
+    const int64_t* const targets = target.first<const int64_t>();
+    T *const loss = losses.first<T>(), *const m = statistics.first<T>(), *const log_sum = m + samples,
+             *const used = log_sum + samples;
     const auto finish = [&](int64_t i, const T* line) {
-      const int64_t t = c.target[i];
+      const int64_t t = targets[i];
       used[i] = t == ignore_index ? T(0) : w ? w[t] : T(1);
-      loss[i] = used[i] == 0 ? T(0) : used[i] * (log_sum[i] - (line[t * c.inner] - m[i]));
+      loss[i] = used[i] == 0 ? T(0) : used[i] * (log_sum[i] - (line[t * lines.inner] - m[i]));
     };
     lines.each(
         [&](int64_t at, int64_t i) {
-          rows.log_sum_exp(m + i, log_sum + i, x + at, c.classes);
-          finish(i, x + at);
+          rows.log_sum_exp(m + i, log_sum + i, xs + at, lines.n);
+          finish(i, xs + at);
         },
         [&](int64_t at, int64_t i, int64_t cols) {
-          rows.log_sum_exp_columns(m + i, log_sum + i, x + at, c.classes, c.inner, cols);
-          for (int64_t j = 0; j < cols; j++) finish(i + j, x + at + j);
+          rows.log_sum_exp_columns(m + i, log_sum + i, xs + at, lines.n, lines.inner, cols);
+          for (int64_t j = 0; j < cols; j++) finish(i + j, xs + at + j);
         });
-    sum(c.dtype, used + samples, c.dtype, used, Layout(Shape{samples}), 1);
+    reduce(rows_of<T>().sum, rows_of<SumOf<T>>().sum, SumOf<T>(0), used + samples, const_cast<const T*>(used),
+           Layout(Shape{samples}), 1, 1);
   });
 }
 
-void cross_entropy_gradient(const Classified& c, void* dx, const void* statistics, const void* g, bool each,
-                            bool mean) {
-  const Lines lines(c.n, c.classes, c.inner);
-  const int64_t samples = c.n * c.inner;
-  dispatch_floating(c.dtype, [&]<class T>(T) {
+void CrossEntropyGradient::run() const {
+  const Lines lines(x.layout->shape, class_dim(x.layout->shape));
+  const int64_t samples = target.layout->numel();
+  dispatch_floating(x.dtype, [&]<class T>(T) {
     const SoftmaxRows<T>& rows = rows_of<T>().softmax;
-    T* const to = static_cast<T*>(dx);
-    const T *const x = static_cast<const T*>(c.x), *const m = static_cast<const T*>(statistics),
+    T* const to = dx.first<T>();
+    const int64_t* const targets = target.first<const int64_t>();
+    const T *const xs = x.first<const T>(), *const m = statistics.first<const T>(),
                    *const log_sum = m + samples, *const used = log_sum + samples,
-                   *const gs = static_cast<const T*>(g);
+                   *const gs = g.first<const T>();
     const T total = mean ? used[samples] : T(1);
     // A sample that does not count has gradient 0, whatever is in its logits.
     const auto scale_of = [&](int64_t i) { return used[i] == 0 ? T(0) : gs[each ? i : 0] * used[i] / total; };
     const auto finish = [&](int64_t i, T* line, T scale) {
       if (used[i] != 0)
-        line[c.target[i] * c.inner] -= scale;
+        line[targets[i] * lines.inner] -= scale;
       else
-        for (int64_t k = 0; k < c.classes; k++) line[k * c.inner] = 0;
+        for (int64_t k = 0; k < lines.n; k++) line[k * lines.inner] = 0;
     };
     lines.each(
         [&](int64_t at, int64_t i) {
           const T scale = scale_of(i);
-          rows.scaled(to + at, x + at, c.classes, m[i], log_sum[i], scale);
+          rows.scaled(to + at, xs + at, lines.n, m[i], log_sum[i], scale);
           finish(i, to + at, scale);
         },
         [&](int64_t at, int64_t i, int64_t cols) {
           T scale[kFoldColumns];
           for (int64_t j = 0; j < cols; j++) scale[j] = scale_of(i + j);
-          rows.scaled_columns(to + at, x + at, c.classes, c.inner, cols, m + i, log_sum + i, scale);
+          rows.scaled_columns(to + at, xs + at, lines.n, lines.inner, cols, m + i, log_sum + i, scale);
           for (int64_t j = 0; j < cols; j++) finish(i + j, to + at + j, scale[j]);
         });
   });

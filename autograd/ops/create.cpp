@@ -1,4 +1,5 @@
 #include <gradus/autograd/kernels/copy.h>
+#include <gradus/autograd/kernels/create.h>
 #include <gradus/autograd/ops/create.h>
 #include <gradus/autograd/ops/pointwise.h>
 
@@ -10,21 +11,7 @@ namespace {
 
 Tensor filled(const char* op, const Shape& shape, Scalar value, Dtype dtype) {
   Tensor x = make_empty(shape, dtype, op);
-  launch({&x.storage()}, kernels::fill, dtype, x.storage().data(), x.layout(), value);
-  return x;
-}
-
-/// f(i) for each element, in row-major order.
-template <class F>
-Tensor generated(const char* op, const Shape& shape, Dtype dtype, F f) {
-  Tensor x = make_empty(shape, dtype, op);
-  launch({&x.storage()}, [dtype, f, first = x.raw(), n = x.numel()] {
-    dispatch(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      T* const p = reinterpret_cast<T*>(first);
-      for (int64_t i = 0; i < n; i++) p[i] = convert<T>(f(i));
-    });
-  });
+  launch(kernels::Fill{writes(x), value});
   return x;
 }
 
@@ -36,8 +23,9 @@ Tensor integer_range(int64_t start, int64_t end, int64_t step, Dtype dtype) {
   const bool none = step > 0 ? start >= end : start <= end;
   const uint64_t n = none ? 0 : step > 0 ? (last - first - 1) / by + 1 : (first - last - 1) / -by + 1;
   if (n > INT64_MAX) fail<ShapeError>("arange: {} elements are too many", n);
-  const auto element = [=](int64_t i) { return static_cast<int64_t>(first + static_cast<uint64_t>(i) * by); };
-  return generated("arange", {static_cast<int64_t>(n)}, dtype, element);
+  Tensor x = make_empty({static_cast<int64_t>(n)}, dtype, "arange");
+  launch(kernels::Arange<int64_t>{writes(x), start, step});
+  return x;
 }
 
 Tensor floating_range(double start, double end, double step, Dtype dtype) {
@@ -59,15 +47,15 @@ Tensor floating_range(double start, double end, double step, Dtype dtype) {
     else
       bound = middle;
   }
-  return generated("arange", {n}, dtype, element);
+  Tensor x = make_empty({n}, dtype, "arange");
+  launch(kernels::Arange<double>{writes(x), start, step});
+  return x;
 }
 
-Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*draw)(double*, int64_t)) {
+Tensor drawn(const char* op, const Shape& shape, Dtype dtype, bool normal) {
   if (!is_floating(dtype)) fail<DtypeError>("{}: random numbers are floating, not {}", op, dtype);
   Tensor x = make_empty(shape, kFloat64, op);
-  launch({&x.storage()}, [draw, p = reinterpret_cast<double*>(x.raw()), n = x.numel()] {
-    (default_generator().*draw)(p, n);
-  });
+  launch(kernels::Draw{writes(x), normal, 0, 1, INFINITY});
   NoGrad no_grad;
   return x.to(dtype);
 }
@@ -77,9 +65,7 @@ Tensor drawn(const char* op, const Shape& shape, Dtype dtype, void (Generator::*
 Tensor empty(const Shape& shape, Dtype dtype) { return make_empty(shape, dtype, "empty"); }
 Tensor zeros(const Shape& shape, Dtype dtype) { return filled("zeros", shape, 0, dtype); }
 Tensor ones(const Shape& shape, Dtype dtype) { return filled("ones", shape, 1, dtype); }
-Tensor full(const Shape& shape, Scalar value, Dtype dtype) {
-  return filled("full", shape, value, dtype);
-}
+Tensor full(const Shape& shape, Scalar value, Dtype dtype) { return filled("full", shape, value, dtype); }
 Tensor zeros_like(const Tensor& x) {
   detail::check_defined("zeros_like", x);
   return filled("zeros_like", x.shape(), 0, x.dtype());
@@ -101,27 +87,31 @@ Tensor arange(Scalar end) { return arange(end.dtype() == kInt64 ? Scalar(0) : Sc
 Tensor linspace(double start, double end, int64_t steps, Dtype dtype) {
   if (steps < 0) fail<ShapeError>("linspace: the number of steps is negative: {}", steps);
   if (!std::isfinite(end - start)) fail("linspace: end - start is not finite: {} … {}", start, end);
-  const auto element = [=](int64_t i) {
-    const double t = steps > 1 ? static_cast<double>(i) / static_cast<double>(steps - 1) : 0;
-    return i == steps - 1 && steps > 1 ? end : start + t * (end - start);
-  };
-  return generated("linspace", {steps}, dtype, element);
+  Tensor x = make_empty({steps}, dtype, "linspace");
+  launch(kernels::Linspace{writes(x), start, end});
+  return x;
 }
 
 Tensor eye(int64_t n, Dtype dtype) {
-  return generated("eye", {n, n}, dtype, [=](int64_t i) { return i / n == i % n; });
+  Tensor x = make_empty({n, n}, dtype, "eye");
+  launch(kernels::Eye{writes(x)});
+  return x;
 }
 
 Tensor rand(const Shape& shape, Dtype dtype) {
-  const Tensor x = drawn("rand", shape, dtype, &Generator::uniform);
+  const Tensor x = drawn("rand", shape, dtype, false);
   // A double just below 1 rounds to 1 as a float.
   return dtype == kFloat32 ? minimum(x, 0x1.fffffep-1) : x;
 }
-Tensor randn(const Shape& shape, Dtype dtype) { return drawn("randn", shape, dtype, &Generator::normal); }
+Tensor randn(const Shape& shape, Dtype dtype) { return drawn("randn", shape, dtype, true); }
 
 Tensor tensor(Scalar value, std::optional<Dtype> dtype) {
   const Dtype d = dtype.value_or(value.dtype());
   return filled("tensor", {}, value, d);
+}
+
+Tensor Tensor::of_number(Scalar number) {
+  return filled("tensor", {}, number, is_floating(number.dtype()) ? kFloat64 : kInt64);
 }
 
 Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape,
@@ -132,7 +122,7 @@ Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shap
   if (shape.numel("tensor") != n) fail<ShapeError>("tensor: {} values do not fill {}", n, shape);
   check_not_recording("tensor");
   Tensor x = make_empty(shape, dtype.value_or(is_floating(from) ? kFloat32 : from));
-  kernels::copy(x.dtype(), x.storage().data(), x.layout(), from, values, Layout(shape));
+  kernels::Copy{writes(x), {{nullptr, const_cast<void*>(values), &x.layout(), from}}}.run();
   return x;
 }
 

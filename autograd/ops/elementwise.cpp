@@ -125,18 +125,20 @@ namespace {
 const char* const kCompareNames[] = {"==", "!=", "<", "<=", ">", ">="};
 
 /// x op y for operands of one dtype, or of int64 and a floating one.
+struct Comparison {
+  const char* name;
+  kernels::Compare op;
+  static constexpr uint32_t differentiable = 0;
+  Tensor value(const Tensor& x, const Tensor& y) const {
+    const Shape shape = broadcast(name, x.shape(), y.shape());
+    Tensor out = make_empty(shape, kBool);
+    launch(kernels::Compared{op, writes(out), reads(x, broadcast_to(x.layout(), shape)),
+                             reads(y, broadcast_to(y.layout(), shape))});
+    return out;
+  }
+};
 Tensor compare_as_they_are(kernels::Compare op, const Tensor& x, const Tensor& y) {
-  const Shape shape = broadcast(kCompareNames[static_cast<int>(op)], x.shape(), y.shape());
-  Tensor out = make_empty(shape, kBool);
-  bool* const to = reinterpret_cast<bool*>(out.raw());
-  const Layout lx = broadcast_to(x.layout(), shape), ly = broadcast_to(y.layout(), shape);
-  if (x.dtype() == y.dtype())
-    launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare, op, x.dtype(), to, shape,
-           x.storage().data(), lx, y.storage().data(), ly);
-  else
-    launch({&out.storage(), &x.storage(), &y.storage()}, kernels::compare_mixed, op, to, shape, x.dtype(),
-           x.storage().data(), lx, y.dtype(), y.storage().data(), ly);
-  return out;
+  return apply(Comparison{kCompareNames[static_cast<int>(op)], op}, x, y);
 }
 
 Tensor compare(kernels::Compare op, const Tensor& a, const Tensor& b) {
@@ -162,10 +164,9 @@ struct Where {
   Tensor value(const Tensor& c, const Tensor& a, const Tensor& b) const {
     const Shape shape = broadcast(name, c.shape(), broadcast(name, a.shape(), b.shape()));
     Tensor y = make_empty(shape, a.dtype());
-    launch({&y.storage(), &c.storage(), &a.storage(), &b.storage()}, kernels::where, y.dtype(), y.raw(),
-           shape, reinterpret_cast<const bool*>(c.storage().data()), broadcast_to(c.layout(), shape),
-           a.storage().data(), broadcast_to(a.layout(), shape), b.storage().data(),
-           broadcast_to(b.layout(), shape));
+    launch(kernels::Where{writes(y), reads(c, broadcast_to(c.layout(), shape)),
+                          reads(a, broadcast_to(a.layout(), shape)),
+                          reads(b, broadcast_to(b.layout(), shape))});
     return y;
   }
   Tensor vjp(In<1>, const Back& b) const { return where(b.in(0), b.g(), 0); }

@@ -6,19 +6,15 @@
 namespace gradus {
 namespace {
 
-const int64_t* indices(const Tensor& index) {
-  return reinterpret_cast<const int64_t*>(index.storage().data());
-}
-
 struct Gather {
   static constexpr auto name = "gather";
   static constexpr auto formula = "y = x[index]        dx = zeros with g added at index";
   static constexpr Needs needs[] = {in(1)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Tensor value(const Tensor& x, const Tensor& index) const {
     Tensor y = make_empty(index.shape(), x.dtype());
-    launch({&y.storage(), &x.storage(), &index.storage()}, kernels::gather, x.dtype(), y.raw(),
-           x.storage().data(), x.layout(), indices(index), index.layout(), dim);
+    launch(kernels::Gather{writes(y), reads(x), reads(index), dim});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -31,10 +27,10 @@ struct ScatterAdd {
   static constexpr auto formula = "y = x, src added at index        dx = g        dsrc = g[index]";
   static constexpr Needs needs[] = {nothing, nothing, in(1)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Tensor value(const Tensor& x, const Tensor& index, const Tensor& src) const {
     Tensor y = x.clone();
-    launch({&y.storage(), &src.storage(), &index.storage()}, kernels::scatter_add, y.dtype(), y.raw(),
-           y.layout(), src.storage().data(), src.layout(), indices(index), index.layout(), dim);
+    launch(kernels::ScatterAdd{writes(y), reads(src), reads(index), dim});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
@@ -64,12 +60,12 @@ struct IndexSelect {
   static constexpr auto formula = "y = rows index of x        dx = zeros with g added at the rows index";
   static constexpr Needs needs[] = {in(1)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Tensor value(const Tensor& x, const Tensor& index) const {
     Shape shape = x.shape();
     shape[dim] = index.numel();
     Tensor y = make_empty(shape, x.dtype());
-    launch({&y.storage(), &x.storage(), &index.storage()}, kernels::gather, x.dtype(), y.raw(),
-           x.storage().data(), x.layout(), indices(index), spread(index.layout(), shape, dim), dim);
+    launch(kernels::Gather{writes(y), reads(x), reads(index, spread(index.layout(), shape, dim)), dim});
     return y;
   }
   Part vjp(In<0>, const Back& b) const { return {b.g(), {}, b.in(1), dim}; }
@@ -81,21 +77,31 @@ struct IndexAdd {
       "y = x, src added at the rows index        dx = g        dsrc = rows index of g";
   static constexpr Needs needs[] = {nothing, nothing, in(1)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   void write(const Tensor& x, const Tensor&, const Tensor& index, const Tensor& src) const {
-    launch({&x.storage(), &src.storage(), &index.storage()}, kernels::scatter_add, x.dtype(),
-           x.storage().data(), x.layout(), src.storage().data(), src.layout(), indices(index),
-           spread(index.layout(), src.shape(), dim), dim);
+    const Layout rows = spread(index.layout(), src.shape(), dim);
+    launch(kernels::ScatterAdd{writes(x), reads(src), reads(index, rows), dim});
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
   Tensor vjp(In<2>, const Back& b) const { return index_select(b.g(), dim, b.in(1)); }
 };
 
-void check_range(const char* op, const int64_t* index, const Layout& layout, const Shape& x, int dim) {
-  const int64_t bad = kernels::first_out_of_range(index, layout, x.rank() > 0 ? x[dim] : 1);
-  if (bad >= 0)
-    fail<IndexError>("{}: index {} is out of range for dim {} of {}", op, index[element_offset(layout, bad)],
-                     dim, x);
-}
+/// Every index is one of x's along dim.
+struct CheckRange {
+  static constexpr auto name = "check_range";
+  const char* op;
+  Read index;
+  Shape x;
+  int dim;
+  void operands(auto f) { f(index); }
+  void run() const {
+    const int64_t* const at = index.at<const int64_t>();
+    const int64_t bad = kernels::first_out_of_range(at, *index.layout, x.rank() > 0 ? x[dim] : 1);
+    if (bad >= 0)
+      fail<IndexError>("{}: index {} is out of range for dim {} of {}", op,
+                       at[element_offset(*index.layout, bad)], dim, x);
+  }
+};
 
 int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& index) {
   detail::check_defined(op, x, index);
@@ -108,7 +114,7 @@ int checked_dim(const char* op, const Tensor& x, int64_t dim, const Tensor& inde
     if (k != i && index.shape()[k] > x.shape()[k])
       fail<ShapeError>("{}: the index is larger than x in dim {}: {} and {}", op, k, index.shape(),
                        x.shape());
-  launch({&index.storage()}, check_range, op, indices(index), index.layout(), x.shape(), i);
+  launch(CheckRange{op, reads(index), x.shape(), i});
   return i;
 }
 
@@ -119,7 +125,7 @@ int checked_rows(const char* op, const Tensor& x, int64_t dim, const Tensor& ind
   if (index.dtype() != kInt64) fail<DtypeError>("{}: the index must be int64, not {}", op, index.dtype());
   if (index.dim() != 1)
     fail<ShapeError>("{}: the index has {} dims, not 1: {}", op, index.dim(), index.shape());
-  launch({&index.storage()}, check_range, op, indices(index), index.layout(), x.shape(), i);
+  launch(CheckRange{op, reads(index), x.shape(), i});
   return i;
 }
 

@@ -12,6 +12,7 @@ struct Cat {
       "y = x0, x1, … one after another        dx_i = the slice of g that x_i became";
   static constexpr Needs needs[] = {out(1)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   std::tuple<Tensor, Tensor> value(std::span<const Tensor> x) const {
     Tensor starts = make_empty({static_cast<int64_t>(x.size()) + 1}, kInt64);
     int64_t* start = reinterpret_cast<int64_t*>(starts.raw());
@@ -24,8 +25,7 @@ struct Cat {
       Layout part = y.layout();
       part.offset = start[i] * part.strides[dim];
       part.shape = x[i].shape();
-      launch({&y.storage(), &x[i].storage()}, kernels::copy, y.dtype(), y.storage().data(), part,
-             x[i].dtype(), x[i].storage().data(), x[i].layout());
+      launch(kernels::Copy{writes(y, part), reads(x[i])});
     }
     return {y, starts};
   }

@@ -33,6 +33,7 @@ struct Reduced {
   static_assert(std::all_of(needs.begin(), needs.end(), [](Needs i) { return i.ins != 0 && i.outs == 0; }));
   Pointwise<F> each;
   int64_t n;  // what the sum is divided by, 0 for the sum itself
+  void describe(Describe& d) const { each.describe(d), d("reduction", n ? "mean" : "sum"); }
 
   std::string formula() const {
     return [&]<int... K>(std::integer_sequence<int, K...>) {
@@ -81,25 +82,31 @@ void check_weight(const char* op, const char* name, const Tensor& weight, const 
     fail<ShapeError>("{}: a {} of shape {} does not broadcast to x {}", op, name, weight.shape(), x.shape());
 }
 
-void check_probabilities(Dtype dtype, const std::byte* p, const Layout& layout) {
-  if (layout.numel() == 0) return;
-  dispatch(dtype, [&]<class T>(T) {
-    T low, high;
-    const uint32_t all = (1u << layout.rank()) - 1;
-    kernels::extreme(false, dtype, &low, p, layout, all);
-    kernels::extreme(true, dtype, &high, p, layout, all);
-    if (!(low >= T(0) && high <= T(1)))
-      fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
-  });
-}
-
-/// The same where the mean or the sum of their losses is known, which any p outside of [0, 1] makes NaN.
-void check_probabilities_of(Dtype of_loss, const std::byte* loss, Dtype dtype, const std::byte* p,
-                            const Layout& layout) {
-  dispatch_floating(of_loss, [&]<class T>(T) {
-    if (std::isnan(*reinterpret_cast<const T*>(loss))) check_probabilities(dtype, p, layout);
-  });
-}
+/// Throws where a probability lies outside of [0, 1]. Where the loss of all of them is known, it is looked at
+/// first: such a probability makes it NaN.
+struct CheckProbabilities {
+  static constexpr auto name = "check_probabilities";
+  Read p, loss = {};
+  void operands(auto f) {
+    f(p);
+    if (loss) f(loss);
+  }
+  void run() const {
+    if (loss &&
+        !dispatch_floating(loss.dtype, [&]<class T>(T) { return std::isnan(*loss.first<const T>()); }))
+      return;
+    if (p.layout->numel() == 0) return;
+    dispatch(p.dtype, [&]<class T>(T) {
+      T low, high;
+      const Layout one;
+      const uint32_t all = (1u << p.layout->rank()) - 1;
+      kernels::Extreme{writes(&low, one), p, false, all}.run();
+      kernels::Extreme{writes(&high, one), p, true, all}.run();
+      if (!(low >= T(0) && high <= T(1)))
+        fail("binary_cross_entropy: probabilities must lie in [0, 1], these reach from {} to {}", low, high);
+    });
+  }
+};
 
 /// x [n, classes, …] and target [n, …] of a classification; 1-d x is a batch of one.
 struct Classes {
@@ -120,13 +127,20 @@ Classes classes_of(const char* op, const Tensor& x, const Tensor& target) {
 }
 
 /// Every target but ignore_index is a class.
-void check_each_class(const char* op, const int64_t* target, const Layout& layout, int64_t classes,
-                      int64_t ignore_index) {
-  const int64_t bad = kernels::first_out_of_range(target, layout, classes, ignore_index);
-  if (bad >= 0)
-    fail<IndexError>("{}: target {} is not one of {} classes", op, target[element_offset(layout, bad)],
-                     classes);
-}
+struct CheckClasses {
+  static constexpr auto name = "check_classes";
+  const char* op;
+  Read target;
+  int64_t classes, ignore_index;
+  void operands(auto f) { f(target); }
+  void run() const {
+    const int64_t* const at = target.at<const int64_t>();
+    const int64_t bad = kernels::first_out_of_range(at, *target.layout, classes, ignore_index);
+    if (bad >= 0)
+      fail<IndexError>("{}: target {} is not one of {} classes", op, at[element_offset(*target.layout, bad)],
+                       classes);
+  }
+};
 void check_class_weight(const char* op, int64_t classes, const Tensor& weight) {
   if (weight.defined() && !(weight.shape() == Shape{classes}))
     fail<ShapeError>("{}: {} classes take a weight of shape [{}], not {}", op, classes, classes,
@@ -136,8 +150,7 @@ void check_classes(const char* op, int64_t classes, const Tensor& target, const 
                    int64_t ignore_index) {
   if (target.dtype() != kInt64) fail<DtypeError>("{}: the classes must be int64, not {}", op, target.dtype());
   check_class_weight(op, classes, weight);
-  launch({&target.storage()}, check_each_class, op, reinterpret_cast<const int64_t*>(target.storage().data()),
-         target.layout(), classes, ignore_index);
+  launch(CheckClasses{op, reads(target), classes, ignore_index});
 }
 
 struct Targets {
@@ -168,13 +181,12 @@ struct CrossEntropy {
   static constexpr uint32_t differentiable = 1;
   Reduction reduction;
   int64_t ignore_index;
+  void describe(Describe& d) const {
+    constexpr const char* words[] = {"none", "mean", "sum"};
+    d("reduction", words[static_cast<int>(reduction)]), d("ignore_index", ignore_index);
+  }
 
   static int dim_of(const Tensor& x) { return x.dim() == 1 ? 0 : 1; }
-  static kernels::Classified classified(const Tensor& x, const Tensor& target) {
-    const int64_t classes = x.size(dim_of(x)), n = dim_of(x) ? x.size(0) : 1;
-    return {x.dtype(), x.raw(), reinterpret_cast<const int64_t*>(target.raw()),
-            n,         classes, n ? target.numel() / n : 0};
-  }
 
   /// Results: the loss and what the gradient needs of each sample.
   std::tuple<Tensor, Tensor> value(const Tensor& x, const Tensor& target, const Tensor& weight) const {
@@ -182,11 +194,8 @@ struct CrossEntropy {
     const Tensor w = weight.defined() ? weight.to(x.dtype()).contiguous() : Tensor();
     Tensor losses = make_empty(dim_of(x) ? target.shape() : Shape(), x.dtype());
     Tensor statistics = make_empty({kernels::statistics_size(target.numel())}, x.dtype());
-    const void* const weights = w.defined() ? w.raw() : nullptr;
-    launch({&losses.storage(), &statistics.storage(), &rows.storage(), &t.storage(),
-            w.defined() ? &w.storage() : &t.storage()},
-           kernels::cross_entropy, classified(rows, t), losses.raw(), statistics.raw(), weights,
-           ignore_index);
+    launch(kernels::CrossEntropy{writes(losses), writes(statistics), reads(rows), reads(t),
+                                 w.defined() ? reads(w) : Read{}, ignore_index});
     if (reduction == Reduction::None) return {losses, statistics};
     const Tensor y = losses.sum();
     return {reduction == Reduction::Mean ? y / total(statistics) : y, statistics};
@@ -196,9 +205,8 @@ struct CrossEntropy {
     if (b.create_graph()) return composed_gradient(x, target, statistics, b.g());
     const Tensor rows = x.contiguous(), t = target.contiguous(), g = b.g().contiguous();
     Tensor dx = make_empty(x.shape(), x.dtype());
-    launch({&dx.storage(), &rows.storage(), &t.storage(), &statistics.storage(), &g.storage()},
-           kernels::cross_entropy_gradient, classified(rows, t), dx.raw(), statistics.raw(), g.raw(),
-           reduction == Reduction::None, reduction == Reduction::Mean);
+    launch(kernels::CrossEntropyGradient{writes(dx), reads(rows), reads(t), reads(statistics), reads(g),
+                                         reduction == Reduction::None, reduction == Reduction::Mean});
     return dx;
   }
 
@@ -231,12 +239,10 @@ Tensor binary_cross_entropy(const Tensor& p, const Tensor& target, const Tensor&
   check_target("binary_cross_entropy", p, target);
   check_weight("binary_cross_entropy", "weight", weight, p);
   const bool at_once = reduction == Reduction::None || weight.defined();
-  if (at_once) launch({&p.storage()}, check_probabilities, p.dtype(), p.storage().data(), p.layout());
+  if (at_once) launch(CheckProbabilities{reads(p)});
   const Tensor losses = loss(formulas::Bce{}, weight.defined() ? Reduction::None : reduction, p, target);
   Tensor y = weight.defined() ? reduced(losses * weight, reduction) : losses;
-  if (!at_once)
-    launch({&y.storage(), &p.storage()}, check_probabilities_of, y.dtype(), y.raw(), p.dtype(),
-           p.storage().data(), p.layout());
+  if (!at_once) launch(CheckProbabilities{reads(p), reads(y)});
   return y;
 }
 

@@ -6,18 +6,6 @@
 namespace gradus {
 namespace {
 
-/// C = A · B on the matrices at the given element offsets of a, b and the contiguous c.
-void multiply(const Tensor& a, int64_t at_a, const Tensor& b, int64_t at_b, const Tensor& c, int64_t at_c,
-              int64_t m, int64_t n, int64_t k) {
-  const Layout &la = a.layout(), &lb = b.layout();
-  const int ra = la.rank(), rb = lb.rank();
-  const int64_t item = item_size(c.dtype());
-  launch({&c.storage(), &a.storage(), &b.storage()}, kernels::gemm, c.dtype(), m, n, k,
-         a.storage().data() + at_a * item, la.strides[ra - 2], la.strides[ra - 1],
-         b.storage().data() + at_b * item, lb.strides[rb - 2], lb.strides[rb - 1], nullptr,
-         c.raw() + at_c * item, n);
-}
-
 Shape batch_of(const Shape& s) { return Shape(s.begin(), static_cast<size_t>(s.rank() - 2)); }
 
 struct Matmul {
@@ -30,22 +18,22 @@ struct Matmul {
       Shape shape = a.shape();
       shape[shape.rank() - 1] = n;
       Tensor y = make_empty(shape, a.dtype());
-      const Tensor rows = a.dim() == 2 ? a : a.reshape({batch_of(a.shape()).numel() * m, k});
-      multiply(rows, rows.layout().offset, b, b.layout().offset, y, 0, rows.size(0), n, k);
+      // A batch by one matrix is one product of all rows.
+      const int64_t rows = a.dim() == 2 ? m : batch_of(a.shape()).numel() * m;
+      const Tensor all = a.dim() == 2 ? a : a.reshape({rows, k});
+      launch(kernels::Matmul{writes(y, Layout(Shape{rows, n})), reads(all), reads(b)});
       return y;
     }
     const Shape batch = broadcast(name, batch_of(a.shape()), batch_of(b.shape()));
-    Shape shape = batch;
-    shape.push_back(m);
-    shape.push_back(n);
-    Tensor y = make_empty(shape, a.dtype());
-    Layout la = a.layout(), lb = b.layout();
-    la.shape = batch_of(a.shape());
-    lb.shape = batch_of(b.shape());
-    if (y.numel() == 0) return y;
-    const Layout wide_a = broadcast_to(la, batch), wide_b = broadcast_to(lb, batch);
-    for (int64_t i = 0, count = batch.numel(); i < count; i++)
-      multiply(a, element_offset(wide_a, i), b, element_offset(wide_b, i), y, i * m * n, m, n, k);
+    const auto matrices = [&](int64_t rows, int64_t cols) {
+      Shape shape = batch;
+      shape.push_back(rows);
+      shape.push_back(cols);
+      return shape;
+    };
+    Tensor y = make_empty(matrices(m, n), a.dtype());
+    launch(kernels::Matmul{writes(y), reads(a, broadcast_to(a.layout(), matrices(m, k))),
+                           reads(b, broadcast_to(b.layout(), matrices(k, n)))});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return matmul(b.g(), b.in(1).mT()); }
@@ -53,13 +41,9 @@ struct Matmul {
 };
 
 /// a · b, or aᵀ · b, of two matrices of one dtype, unrecorded.
-Tensor product(const Tensor& a, bool transposed, const Tensor& b) {
-  const Layout &la = a.layout(), &lb = b.layout();
-  const int rows = transposed ? 1 : 0, cols = 1 - rows;
-  const int64_t m = la.shape[rows], k = la.shape[cols], n = lb.shape[1];
-  Tensor y = make_empty({m, n}, a.dtype());
-  launch({&y.storage(), &a.storage(), &b.storage()}, kernels::gemm, y.dtype(), m, n, k, a.raw(),
-         la.strides[rows], la.strides[cols], b.raw(), lb.strides[0], lb.strides[1], nullptr, y.raw(), n);
+Tensor product(const Tensor& a, bool turned, const Tensor& b) {
+  Tensor y = make_empty({a.shape()[turned ? 1 : 0], b.shape()[1]}, a.dtype());
+  launch(kernels::Matmul{writes(y), reads(a), reads(b), {}, turned, false});
   return y;
 }
 
@@ -70,13 +54,10 @@ struct Linear {
       "y = x wᵀ + b        dx = g w        dw = gᵀ x        db = Σ g over the rows";
   static constexpr Needs needs[] = {in(1), in(0), nothing};
   Tensor value(const Tensor& x, const Tensor& w, const Tensor& b) const {
-    const Layout &lx = x.layout(), &lw = w.layout();
-    const int64_t m = lx.shape[0], n = lw.shape[0], k = lw.shape[1];
-    Tensor y = make_empty({m, n}, x.dtype());
+    Tensor y = make_empty({x.shape()[0], w.shape()[0]}, x.dtype());
     const Tensor bias = b.defined() ? b.contiguous() : b;
-    launch({&y.storage(), &x.storage(), &w.storage(), bias.defined() ? &bias.storage() : &w.storage()},
-           kernels::gemm, y.dtype(), m, n, k, x.raw(), lx.strides[0], lx.strides[1], w.raw(), lw.strides[1],
-           lw.strides[0], bias.defined() ? bias.raw() : nullptr, y.raw(), n);
+    launch(
+        kernels::Matmul{writes(y), reads(x), reads(w), bias.defined() ? reads(bias) : Read{}, false, true});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -91,12 +72,9 @@ struct Linear {
   bool together(Back& b) const {
     if (!b.wanted(1) || !b.wanted(2)) return false;
     const Tensor g = b.g(), x = b.in(0);
-    const Layout &lg = g.layout(), &lx = x.layout();
-    const int64_t k = lg.shape[0], m = lg.shape[1], n = lx.shape[1];
+    const int64_t m = g.shape()[1], n = x.shape()[1];
     Tensor dw = make_empty({m, n}, g.dtype()), db = make_empty({m}, g.dtype());
-    launch({&dw.storage(), &db.storage(), &g.storage(), &x.storage()}, kernels::gemm_and_sums, g.dtype(), m,
-           n, k, g.raw(), lg.strides[1], lg.strides[0], x.raw(), lx.strides[0], lx.strides[1], dw.raw(), n,
-           db.raw());
+    launch(kernels::LinearGradients{writes(dw), writes(db), reads(g), reads(x)});
     if (b.wanted(0)) b.give(0, vjp(In<0>{}, b));
     b.give(1, std::move(dw));
     b.give(2, std::move(db));

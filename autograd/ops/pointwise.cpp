@@ -1,4 +1,5 @@
 #include <gradus/autograd/base/launch.h>
+#include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/kernels/rows.h>
 #include <gradus/autograd/ops/pointwise.h>
 
@@ -13,29 +14,43 @@ constexpr int64_t kGrain = 16384;
 
 int category(Dtype d) { return is_floating(d) ? 2 : d == kBool ? 0 : 1; }
 
-/// launch() of call(attributes) with a copy of the attributes.
+/// A formula's value, or one of its gradients, of every element: call(attributes) computes it.
 template <int K, class Call>
-[[gnu::cold, gnu::noinline]] void launch_copy(const Kernel& kernel, const void* op, const Tensor& y,
-                                              const Tensor* const* x, const Call& call) {
+struct PointwiseKernel {
+  std::string name;
+  Write y;
+  Read x[K];
+  Call call;
   alignas(8) std::array<std::byte, kAttributeBytes> attributes;
-  std::memcpy(attributes.data(), op, kernel.attribute_bytes);
-  Storage* operands[K + 1] = {&y.storage()};
-  size_t n = 1;
-  for (int k = 0; k < K; k++)
-    if (x[k]) operands[n++] = &x[k]->storage();
-  launch({operands, n}, [call, attributes] { call(attributes.data()); });
+  void operands(auto f) {
+    f(y);
+    for (Read& each : x)
+      if (each) f(each);
+  }
+  void run() const { call(attributes.data()); }
+};
+
+template <int K, class Call>
+[[gnu::cold, gnu::noinline]] void launch_kept(const RowKernel& kernel, const void* op, const Tensor& y,
+                                              const Tensor* const* x, const Call& call) {
+  PointwiseKernel<K, Call> k{kernel.op, writes(y), {}, call, {}};
+  if (kernel.gradient) k.name += std::string(": d") + kernel.gradient;
+  for (int i = 0; i < K; i++)
+    if (x[i]) k.x[i] = reads(*x[i]);
+  std::memcpy(k.attributes.data(), op, kernel.attribute_bytes);
+  launch(k);
 }
 template <int K, class Call>
-void launch_row(const Kernel& kernel, const void* op, const Tensor& y, const Tensor* const* x,
+void launch_row(const RowKernel& kernel, const void* op, const Tensor& y, const Tensor* const* x,
                 const Call& call) {
   if (is_recording()) [[unlikely]]
-    return launch_copy<K>(kernel, op, y, x, call);
+    return launch_kept<K>(kernel, op, y, x, call);
   call(op);
 }
 
 template <class T, int K>
-[[gnu::noinline]] void run_strided(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
-                                   const Tensor* const* x) {
+[[gnu::noinline]] void run_strided(const RowKernel& kernel, const void* op, kernels::Row<T> row,
+                                   const Tensor& y, const Tensor* const* x) {
   // Layout 0 is y's; an operand that is not read gets y's layout and a null pointer.
   struct Call {
     kernels::Row<T> row;
@@ -84,7 +99,7 @@ bool one_element(const Layout& x) {
 }
 
 template <class T, int K>
-void run_typed(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
+void run_typed(const RowKernel& kernel, const void* op, kernels::Row<T> row, const Tensor& y,
                const Tensor* const* x) {
   const Layout& ly = y.layout();
   DenseCall<T, K> call{row, ly.numel(), first_of<T>(y), {}, {}};
@@ -113,7 +128,7 @@ inline int64_t dense_numel(const Layout& l) {
 
 /// The everyday case, and no more: row-major floating operands of one shape. Undefined for all others.
 template <class T, int K>
-Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, const Tensor* const* x) {
+Tensor run_alike(const RowKernel& kernel, const void* op, kernels::Row<T> row, const Tensor* const* x) {
   const Layout* layout = nullptr;
   DenseCall<T, K> call;
   call.n = 0;
@@ -141,7 +156,7 @@ Tensor run_alike(const Kernel& kernel, const void* op, kernels::Row<T> row, cons
 
 /// Any operands.
 template <int K>
-[[gnu::noinline]] Tensor run_broadcast(const Kernel& kernel, const void* op, Dtype dtype,
+[[gnu::noinline]] Tensor run_broadcast(const RowKernel& kernel, const void* op, Dtype dtype,
                                        const Tensor* const* x) {
   const Shape none;  // of a 0-d tensor, which broadcasts to all
   const Shape* shape = &none;
@@ -166,7 +181,7 @@ template <int K>
 #pragma GCC visibility push(default)
 
 template <int K>
-void run_rows_into(const Kernel& kernel, const void* op, const Tensor& y, const Tensor* const* x) {
+void run_rows_into(const RowKernel& kernel, const void* op, const Tensor& y, const Tensor* const* x) {
   switch (y.dtype()) {
     case Dtype::Float32: return run_typed<float, K>(kernel, op, kernel.f32, y, x);
     case Dtype::Float64: return run_typed<double, K>(kernel, op, kernel.f64, y, x);
@@ -182,7 +197,7 @@ void run_rows_into(const Kernel& kernel, const void* op, const Tensor& y, const 
 }
 
 template <int K>
-Tensor run_rows(const Kernel& kernel, const void* op, Dtype dtype, const Tensor* const* x) {
+Tensor run_rows(const RowKernel& kernel, const void* op, Dtype dtype, const Tensor* const* x) {
   if (dtype == kFloat32) {
     if (Tensor y = run_alike<float, K>(kernel, op, kernel.f32, x); y.defined()) return y;
   } else if (dtype == kFloat64) {
@@ -191,9 +206,9 @@ Tensor run_rows(const Kernel& kernel, const void* op, Dtype dtype, const Tensor*
   return run_broadcast<K>(kernel, op, dtype, x);
 }
 
-#define GRADUS_OPERANDS(K)                                                                         \
-  template void run_rows_into<K>(const Kernel&, const void*, const Tensor&, const Tensor* const*); \
-  template Tensor run_rows<K>(const Kernel&, const void*, Dtype, const Tensor* const*);
+#define GRADUS_OPERANDS(K)                                                                            \
+  template void run_rows_into<K>(const RowKernel&, const void*, const Tensor&, const Tensor* const*); \
+  template Tensor run_rows<K>(const RowKernel&, const void*, Dtype, const Tensor* const*);
 GRADUS_OPERANDS(1)
 GRADUS_OPERANDS(2)
 GRADUS_OPERANDS(3)
@@ -231,12 +246,7 @@ Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* co
 
 Tensor constant(Scalar value, Dtype dtype) {
   Tensor x = make_empty({}, dtype);
-  launch({&x.storage()}, [dtype, value, p = x.raw()] {
-    dispatch(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      *reinterpret_cast<T*>(p) = value.to<T>();
-    });
-  });
+  launch(kernels::Fill{writes(x), value});
   return x;
 }
 

@@ -25,13 +25,14 @@ namespace detail {
 /// What an op's attributes may take.
 inline constexpr size_t kAttributeBytes = 64;
 /// An op's kernel for each dtype, null where there is none.
-struct Kernel {
+struct RowKernel {
   const char* op;
   size_t attribute_bytes;
   kernels::Row<float> f32;
   kernels::Row<double> f64;
   kernels::Row<int64_t> i64 = nullptr;
   kernels::Row<uint8_t> u8 = nullptr;
+  const char* gradient = nullptr;  // the input whose gradient it is
 };
 /// What an op makes of integers: float32; integers modulo 2^bits, as sums and products are; or one of its
 /// operands' numbers, which must not wrap.
@@ -44,10 +45,10 @@ Dtype result_dtype(const char* op, Integers integers, std::span<const Tensor* co
 /// kernel(x…) as a new tensor of the operands' dtype and of the shape that all K broadcast to. x[k] is null
 /// where the kernel does not read it.
 template <int K>
-Tensor run_rows(const Kernel& kernel, const void* attributes, Dtype dtype, const Tensor* const* x);
+Tensor run_rows(const RowKernel& kernel, const void* attributes, Dtype dtype, const Tensor* const* x);
 /// The same into y, whose shape the operands must broadcast to.
 template <int K>
-void run_rows_into(const Kernel& kernel, const void* attributes, const Tensor& y, const Tensor* const* x);
+void run_rows_into(const RowKernel& kernel, const void* attributes, const Tensor& y, const Tensor* const* x);
 /// A 0-d tensor.
 Tensor constant(Scalar value, Dtype dtype);
 /// x as an operand of a write into y: copied where it shares y's memory, since it is read (and saved) as it
@@ -76,6 +77,9 @@ struct Pointwise {
   F f;
 
   std::string formula() const { return formula_of(f); }
+  void describe(Describe& d) const requires(std::is_empty_v<F> || requires(const F& g) { g.describe(d); }) {
+    if constexpr (!std::is_empty_v<F>) f.describe(d);
+  }
   template <class... X>
   Tensor value(const X&... x) const {
     const Tensor* operands[] = {&x...};
@@ -105,7 +109,9 @@ struct Pointwise {
         const Tensor y = need.outs ? b.out() : Tensor();
         if (b.create_graph()) return Tensor(f.vjp(i, x[K]..., y, g));
         const Tensor* operands[] = {(x[K].defined() ? &x[K] : nullptr)..., y.defined() ? &y : nullptr, &g};
-        static const detail::Kernel kernel{name, sizeof f, table().f32[1 + I], table().f64[1 + I]};
+        static const detail::RowKernel kernel{
+            name,    sizeof f, table().f32[1 + I],        table().f64[1 + I],
+            nullptr, nullptr,  detail::operand_name(I, N)};
         return detail::run_rows<N + 2>(kernel, &f, g.dtype(), operands);
       }
       (std::make_integer_sequence<int, N>{});
@@ -113,10 +119,10 @@ struct Pointwise {
   }
 
   static_assert(sizeof(F) <= detail::kAttributeBytes);
-  static const detail::Kernel& value_kernel() {
-    static const detail::Kernel kernel = [] {
+  static const detail::RowKernel& value_kernel() {
+    static const detail::RowKernel kernel = [] {
       const auto& k = table();
-      return detail::Kernel{name, sizeof(F), k.f32[0], k.f64[0], k.i64, k.u8};
+      return detail::RowKernel{name, sizeof(F), k.f32[0], k.f64[0], k.i64, k.u8, nullptr};
     }();
     return kernel;
   }
@@ -183,6 +189,10 @@ Tensor pointwise_alike(const F& f, Dtype dtype, const X&... x) {
   const Tensor* operands[] = {&x...};
   Tensor y = run_rows<sizeof...(X)>(op.value_kernel(), &op.f, dtype, operands);
   if (is_grad_enabled()) record_if_wanted(op, y, x...);
+  if (tracer) [[unlikely]] {
+    const Tensor* results[] = {&y};
+    tell(op, operands, results);
+  }
   return y;
 }
 

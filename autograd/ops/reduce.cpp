@@ -23,6 +23,14 @@ uint32_t mask_of(const char* op, const Tensor& x, const Shape& dims) {
   return dims.rank() == 0 ? (1u << rank) - 1 : mask & ((1u << rank) - 1);
 }
 
+/// The dims whose bit is set.
+Shape dims_of(uint32_t mask) {
+  Shape dims;
+  for (int i = 0; i < kMaxRank; i++)
+    if (mask >> i & 1) dims.push_back(i);
+  return dims;
+}
+
 Shape kept_shape(const Shape& s, uint32_t mask, bool keepdim) {
   Shape y;
   for (int i = 0; i < s.rank(); i++) {
@@ -54,10 +62,10 @@ struct Sum {
   static constexpr auto formula = "y = Σ x        dx = g, repeated over the dims that were summed";
   uint32_t mask;
   bool keepdim;
+  void describe(Describe& d) const { d("dim", dims_of(mask)), d("keepdim", keepdim); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), is_floating(x.dtype()) ? x.dtype() : kInt64);
-    launch({&y.storage(), &x.storage()}, kernels::sum, y.dtype(), y.raw(), x.dtype(), x.storage().data(),
-           x.layout(), mask);
+    launch(kernels::Sum{writes(y), reads(x), mask});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return spread(b.g(), b.shape(0), mask, keepdim); }
@@ -68,16 +76,10 @@ struct Mean {
   static constexpr auto formula = "y = Σ x / n        dx = g / n, repeated over the dims that were summed";
   uint32_t mask;
   bool keepdim;
+  void describe(Describe& d) const { d("dim", dims_of(mask)), d("keepdim", keepdim); }
   Tensor value(const Tensor& x) const {
-    Tensor y = Sum{mask, keepdim}.value(x);
-    launch({&y.storage()},
-           [dtype = y.dtype(), first = y.raw(), size = y.numel(), n = count(x.shape(), mask)] {
-             dispatch_floating(dtype, [&](auto zero) {
-               using T = decltype(zero);
-               T* const p = reinterpret_cast<T*>(first);
-               for (int64_t i = 0; i < size; i++) p[i] /= static_cast<T>(n);
-             });
-           });
+    Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), x.dtype());
+    launch(kernels::Mean{writes(y), reads(x), mask});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -92,18 +94,16 @@ struct Extreme {
   bool max;
   uint32_t mask;
   bool keepdim;
+  void describe(Describe& d) const { d("dim", dims_of(mask)), d("keepdim", keepdim); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(kept_shape(x.shape(), mask, keepdim), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::extreme, max, x.dtype(), y.raw(), x.storage().data(),
-           x.layout(), mask);
+    launch(kernels::Extreme{writes(y), reads(x), max, mask});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
     const Tensor x = b.in(0).detach(), y = spread(b.out().detach(), x.shape(), mask, keepdim);
     const Tensor chosen = make_empty(x.shape(), kBool);
-    launch({&chosen.storage(), &x.storage(), &y.storage()}, kernels::compare, kernels::Compare::Same,
-           x.dtype(), reinterpret_cast<bool*>(chosen.raw()), x.shape(), x.storage().data(), x.layout(),
-           y.storage().data(), y.layout());
+    launch(kernels::Compared{kernels::Compare::Same, writes(chosen), reads(x), reads(y)});
     const Tensor each = b.g() / Sum{mask, keepdim}.value(chosen);
     return where(chosen, spread(each, x.shape(), mask, keepdim), 0);
   }
@@ -118,12 +118,12 @@ struct ExtremeIndex {
   bool max;
   int dim;
   bool keepdim;
+  void describe(Describe& d) const { d("dim", dim), d("keepdim", keepdim); }
   std::tuple<Tensor, Tensor> value(const Tensor& x) const {
     const Shape shape = kept_shape(x.shape(), x.dim() ? 1u << dim : 0, keepdim);
     Tensor values = make_empty(shape, x.dtype()), indices = make_empty(shape, kInt64);
     if (x.dim() == 0) return {x.clone(), zeros({}, kInt64)};
-    launch({&values.storage(), &indices.storage(), &x.storage()}, kernels::extreme_index, max, x.dtype(),
-           values.raw(), reinterpret_cast<int64_t*>(indices.raw()), x.storage().data(), x.layout(), dim);
+    launch(kernels::ExtremeIndex{writes(values), writes(indices), reads(x), max, dim});
     return {values, indices};
   }
   Tensor vjp(In<0>, const Back& b) const {
@@ -142,56 +142,36 @@ struct Cumsum {
   static constexpr auto formula = "y_i = x_0 + … + x_i        dx_i = g_i + … + g_n";
   int dim;
   bool reverse;
+  void describe(Describe& d) const { d("dim", dim), d("reverse", reverse); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::cumsum, reverse, x.dtype(), y.raw(), x.storage().data(),
-           x.layout(), dim);
+    launch(kernels::Cumsum{writes(y), reads(x), reverse, dim});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return apply(Cumsum{dim, !reverse}, b.g()); }
 };
 
-/// The fused gradient of softmax, or its logarithm, along dim.
-Tensor softmax_gradient(bool log, const Tensor& y, const Tensor& g, int dim) {
-  const Tensor rows = y.contiguous(), gradients = g.contiguous();
-  Tensor dx = make_empty(y.shape(), y.dtype());
-  launch({&dx.storage(), &rows.storage(), &gradients.storage()}, kernels::softmax_gradient, log, y.dtype(),
-         dx.raw(), rows.raw(), gradients.raw(), y.shape(), dim);
-  return dx;
-}
-
+template <bool log>
 struct Softmax {
-  static constexpr auto name = "softmax";
-  static constexpr auto formula = "y = eˣ / Σ eˣ        dx = y (g - Σ g y)";
+  static constexpr auto name = log ? "log_softmax" : "softmax";
+  static constexpr auto formula =
+      log ? "y = x - ln Σ eˣ        dx = g - eʸ Σ g" : "y = eˣ / Σ eˣ        dx = y (g - Σ g y)";
   static constexpr Needs needs[] = {out(0)};
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::softmax, false, x.dtype(), y.raw(), x.storage().data(),
-           x.layout(), dim);
+    launch(kernels::Softmax{writes(y), reads(x), log, dim});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const {
     const Tensor y = b.out(), g = b.g();
-    if (!b.create_graph()) return softmax_gradient(false, y, g, dim);
-    return y * (g - (g * y).sum({dim}, true));
-  }
-};
-
-struct LogSoftmax {
-  static constexpr auto name = "log_softmax";
-  static constexpr auto formula = "y = x - ln Σ eˣ        dx = g - eʸ Σ g";
-  static constexpr Needs needs[] = {out(0)};
-  int dim;
-  Tensor value(const Tensor& x) const {
-    Tensor y = make_empty(x.shape(), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::softmax, true, x.dtype(), y.raw(), x.storage().data(),
-           x.layout(), dim);
-    return y;
-  }
-  Tensor vjp(In<0>, const Back& b) const {
-    if (!b.create_graph()) return softmax_gradient(true, b.out(), b.g(), dim);
-    return b.g() - exp(b.out()) * b.g().sum({dim}, true);
+    if (b.create_graph() && log) return g - exp(y) * g.sum({dim}, true);
+    if (b.create_graph()) return y * (g - (g * y).sum({dim}, true));
+    const Tensor rows = y.contiguous(), gradients = g.contiguous();
+    Tensor dx = make_empty(y.shape(), y.dtype());
+    launch(kernels::SoftmaxGradient{writes(dx), reads(rows), reads(gradients), log, dim});
+    return dx;
   }
 };
 
@@ -264,10 +244,10 @@ Tensor cumsum(const Tensor& x, int64_t dim) {
   return apply(Cumsum{i, false}, numbers);
 }
 Tensor softmax(const Tensor& x, int64_t dim) {
-  return apply(Softmax{dim_of("softmax", x, dim)}, floating("softmax", x));
+  return apply(Softmax<false>{dim_of("softmax", x, dim)}, floating("softmax", x));
 }
 Tensor log_softmax(const Tensor& x, int64_t dim) {
-  return apply(LogSoftmax{dim_of("log_softmax", x, dim)}, floating("log_softmax", x));
+  return apply(Softmax<true>{dim_of("log_softmax", x, dim)}, floating("log_softmax", x));
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {

@@ -10,6 +10,7 @@ struct Transpose {
   static constexpr auto name = "transpose";
   static constexpr auto formula = "y = x with dims i and j swapped        dx = g with dims i and j swapped";
   int dim0, dim1;
+  void describe(Describe& d) const { d("dim0", dim0), d("dim1", dim1); }
   Layout of(Layout l) const {
     std::swap(l.shape[dim0], l.shape[dim1]);
     std::swap(l.strides[dim0], l.strides[dim1]);
@@ -22,6 +23,7 @@ struct Permute {
   static constexpr auto name = "permute";
   static constexpr auto formula = "y = x with its dims in another order        dx = g in the order before";
   Shape dims;
+  void describe(Describe& d) const { d("dims", dims); }
   Layout of(const Layout& x) const {
     Layout l = x;
     for (int i = 0; i < dims.rank(); i++) {
@@ -41,6 +43,7 @@ struct Expand {
   static constexpr auto name = "expand";
   static constexpr auto formula = "y = x repeated along dims of size 1        dx = g summed over these dims";
   Shape shape;
+  void describe(Describe& d) const { d("shape", shape); }
   Layout of(const Layout& x) const { return broadcast_to(x, shape); }
   // The engine sums a gradient to the shape of the input that it flows to.
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
@@ -50,6 +53,7 @@ struct Reshape {
   static constexpr auto name = "reshape";
   static constexpr auto formula = "y = x in another shape        dx = g in x's shape";
   Layout to;  // strides for the x it was made for
+  void describe(Describe& d) const { d("shape", to.shape); }
   Layout of(const Layout& x) const {
     Layout l = to;
     l.offset = x.offset;
@@ -64,6 +68,10 @@ struct Slice {
   static constexpr auto formula = "y = x[start : end : step]        dx = zeros with g in these places";
   int dim;
   int64_t start, length, step;
+  void describe(Describe& d) const {
+    d("dim", dim), d("start", start), d("end", length > 0 ? start + (length - 1) * step + 1 : start);
+    d("step", step);
+  }
   Layout of(Layout l) const {
     const int64_t from = start * l.strides[dim];
     l.shape[dim] = length;
@@ -79,6 +87,7 @@ struct Select {
   static constexpr auto formula = "y = x[index]        dx = zeros with g at index";
   int dim;
   int64_t index;
+  void describe(Describe& d) const { d("dim", dim), d("index", index); }
   Layout of(Layout l) const {
     if (l.numel() > 0) l.offset += index * l.strides[dim];
     l.shape.erase(dim);
@@ -94,6 +103,7 @@ struct Split {
       "y0, y1, … = parts of x along dim        dx = zeros with g_k in the place of y_k";
   static constexpr uint32_t differentiable = all_results;
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Parts vjp(In<0>, const Back& b) const {
     Parts dx;
     const Layout x(b.shape(0));
@@ -112,6 +122,7 @@ struct Unbind {
   static constexpr auto formula = "y0, y1, … = x[0], x[1], …        dx = zeros with g_k at k";
   static constexpr uint32_t differentiable = all_results;
   int dim;
+  void describe(Describe& d) const { d("dim", dim); }
   Parts vjp(In<0>, const Back& b) const {
     Parts dx;
     const Layout x(b.shape(0));
@@ -190,8 +201,7 @@ struct Clone {
   static constexpr auto formula = "y = x        dx = g";
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
-    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
-           x.storage().data(), x.layout());
+    launch(kernels::Copy{writes(y), reads(x)});
     return y;
   }
   Tensor vjp(In<0>, const Back& b) const { return b.g(); }
@@ -201,10 +211,10 @@ struct Cast {
   static constexpr auto name = "to";
   static constexpr auto formula = "y = x as another dtype        dx = g as x's dtype";
   Dtype dtype;
+  void describe(Describe& d) const { d("dtype", dtype); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), dtype);
-    launch({&y.storage(), &x.storage()}, kernels::copy, y.dtype(), y.storage().data(), y.layout(), x.dtype(),
-           x.storage().data(), x.layout());
+    launch(kernels::Copy{writes(y), reads(x)});
     return y;
   }
   // The engine converts a gradient to the dtype of the input that it flows to.
