@@ -187,7 +187,8 @@ TEST(Sizes, RepeatedElementsAreCountedNotWalked) {
 
   // Beside dims that are walked.
   const Tensor x = values({1, -2, 3, 4, 5, -6}, {2, 1, 3}), wide = x.expand({2, kHuge / 8, 3});
-  const double n = static_cast<double>(kHuge / 8);
+  constexpr int64_t eighth = kHuge / 8;
+  const auto n = static_cast<double>(eighth);
   EXPECT_TRUE(equals(sum(wide, {1}), {n, -2 * n, 3 * n, 4 * n, 5 * n, -6 * n}));
   EXPECT_TRUE(equals(sum(wide, {0, 1}), {5 * n, 3 * n, -3 * n}));
   EXPECT_TRUE(equals(sum(wide, {1, 2}, true), values({2 * n, 3 * n}, {2, 1, 1})));
@@ -296,6 +297,7 @@ TEST(Many, TargetsOfOneNode) {
 TEST(Many, HooksOfOneTensor) {
   Tensor x = leaf({1});
   std::vector<int64_t> ids;
+  ids.reserve(100'000);
   for (int i = 0; i < 100'000; i++) ids.push_back(x.register_hook([](const Tensor& g) { return g; }));
   (x * 2).sum().backward();
   EXPECT_TRUE(equals(x.grad(), {2}));

@@ -392,6 +392,7 @@ TEST(ParamCopies, ThatAreGoneGetNoGradientSilently) {
       error_of<GradError>([&] { loss.backward(); }),
       "backward: a copy of a parameter of shape [2] got the gradient, and is gone: `auto w = layer.weight`, "
       "or a model taken by value, copies; take `Tensor w`, or the model by reference");
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): the copy is the mistake
   const auto by_value = [](nn::Linear model) { return model(ones({1, 2})).sum(); };
   nn::Linear model(2, 1);
   const Tensor lost = by_value(model);
@@ -403,6 +404,7 @@ TEST(ParamCopies, ThatAreGoneGetNoGradientSilently) {
 }
 
 TEST(ParamCopies, OfArraysAndListsWork) {
+  // NOLINTNEXTLINE(bugprone-reserved-identifier): of the compiler, which copies the array
   struct Model {
     std::array<nn::Param, 2> pair{nn::Param(ones({1})), nn::Param(zeros({1}))};
     nn::Param plain[2] = {nn::Param(ones({1})), nn::Param(zeros({1}))};

@@ -79,6 +79,7 @@ Tensor bytes(const std::vector<uint8_t>& v) { return tensor(v); }
 /// What `x op number` is for numbers in long double, which holds every int64 and every double.
 std::vector<double> compared(const std::vector<long double>& x, long double number, int op) {
   std::vector<double> y;
+  y.reserve(x.size());
   for (const long double v : x)
     y.push_back(op == 0   ? v == number
                 : op == 1 ? v != number

@@ -676,7 +676,7 @@ TEST(OwnOps, CustomRefusesASavedInputThatItChanges) {
             "own", {x, values({1, 2}, {2})},
             [](Context& ctx, const Tensors& in) {
               ctx.save(in[1]);
-              const Tensor y = in[0] * in[1];
+              Tensor y = in[0] * in[1];
               Tensor(in[1]).mul_(2);
               return y;
             },
@@ -693,7 +693,7 @@ TEST(OwnOps, CustomResultsAreTheirOwn) {
     return custom(
         "own", {x},
         [&, save](Context& ctx, const Tensors&) {
-          const Tensor y = outside.detach();
+          Tensor y = outside.detach();
           if (save) ctx.save(y);
           return y;
         },

@@ -59,7 +59,7 @@ class Saving : public testing::TestWithParam<Writer> {
   }
   std::string expected() const {
     write("expected");
-    const std::string text = text_of(path("expected"));
+    std::string text = text_of(path("expected"));
     fs::remove(path("expected"));
     return text;
   }

@@ -20,6 +20,7 @@ template <class F>
 void on_threads(int n, F f) {
   std::atomic<int> waiting{n};
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<size_t>(n));
   for (int i = 0; i < n; i++)
     threads.emplace_back([&, i] {
       for (waiting--; waiting > 0;) std::this_thread::yield();
@@ -94,6 +95,7 @@ void passes_over_one_graph(bool retain_graph) {
     Tensor h = x * 2;
     for (int i = 0; i < 30; i++) h = h * 1 + other * 0;
     std::vector<Tensor> roots;
+    roots.reserve(4);
     for (int i = 0; i < 4; i++) roots.push_back((h * (i + 1)).sum());
     std::atomic<int> passed{0}, failed{0};
     on_threads(4, [&](int i) {

@@ -25,7 +25,7 @@ Samples added() {
           {{scattered({2, 3}), tensor({1}), scattered({2, 1}, -2, 2, 1)}, {{"dim", -1.0}}},
           {{scattered({3}), tensor(std::vector<int64_t>{}, {0}), scattered({0})}, {{"dim", 0.0}}}};
 }
-Samples misfits() {
+Samples misfit_rows() {
   return {{{scattered({2, 3}), tensor({0, 3}), scattered({2, 2})}, {{"dim", 1.0}}},
           {{scattered({2, 3}), tensor({-1}), scattered({2, 1})}, {{"dim", 1.0}}},
           {{scattered({2, 3}), tensor({0, 1}), scattered({2, 1})}, {{"dim", 1.0}}},
@@ -91,8 +91,8 @@ std::vector<OpRow> index_rows() {
                         {{scattered({}), tensor({0})}, {{"dim", 0.0}}},
                         {{Tensor(), tensor({0})}, {{"dim", 0.0}}}};
        }},
-      {"index_add", "index_add", rows_added, added, false, 2, misfits},
-      {"index_add_", "index_add_", rows_added_inplace, added, false, 2, misfits},
+      {"index_add", "index_add", rows_added, added, false, 2, misfit_rows},
+      {"index_add_", "index_add_", rows_added_inplace, added, false, 2, misfit_rows},
   };
 }
 

@@ -133,7 +133,7 @@ struct Unbind {
 };
 
 /// Throws where x has no dims.
-int dim_of(const char* op, const Tensor& x, int64_t dim) {
+int part_dim(const char* op, const Tensor& x, int64_t dim) {
   if (x.dim() == 0) fail<IndexError>("{}: a 0-d tensor has no dim to go along", op);
   return normalize_dim(op, dim, x.shape().rank());
 }
@@ -377,7 +377,7 @@ Tensor Tensor::slice(int64_t dim, int64_t start, std::optional<int64_t> end, int
 
 Tensor Tensor::narrow(int64_t dim, int64_t start, int64_t length) const {
   defined_impl();
-  const int i = dim_of("narrow", *this, dim);
+  const int i = part_dim("narrow", *this, dim);
   const int64_t n = shape()[i], first = start < 0 ? start + n : start;
   if (first < 0 || first > n || length < 0 || length > n - first)
     fail<IndexError>("narrow: {} elements from {} on are not inside of dim {} of {}", length, start, i,
@@ -387,7 +387,7 @@ Tensor Tensor::narrow(int64_t dim, int64_t start, int64_t length) const {
 
 Tensors Tensor::split(int64_t size, int64_t dim) const {
   defined_impl();
-  const int i = dim_of("split", *this, dim);
+  const int i = part_dim("split", *this, dim);
   const int64_t n = shape()[i];
   if (size < 0 || (size == 0 && n > 0))
     fail<ShapeError>("split: parts of size {} along dim {} of {}: the size must be positive", size, i,
@@ -397,7 +397,7 @@ Tensors Tensor::split(int64_t size, int64_t dim) const {
 
 Tensors Tensor::split(const std::vector<int64_t>& sizes, int64_t dim) const {
   defined_impl();
-  const int i = dim_of("split", *this, dim);
+  const int i = part_dim("split", *this, dim);
   int64_t sum = 0;
   bool fits = true;
   for (int64_t n : sizes) fits = fits && n >= 0 && !__builtin_add_overflow(sum, n, &sum);
@@ -408,7 +408,7 @@ Tensors Tensor::split(const std::vector<int64_t>& sizes, int64_t dim) const {
 
 Tensors Tensor::chunk(int64_t chunks, int64_t dim) const {
   defined_impl();
-  const int i = dim_of("chunk", *this, dim);
+  const int i = part_dim("chunk", *this, dim);
   if (chunks <= 0) fail<ShapeError>("chunk: into {} parts: there must be 1 at least", chunks);
   const int64_t n = shape()[i];
   if (n == 0) return split_along(*this, i, make_vector<int64_t>("chunk", chunks));
@@ -417,7 +417,7 @@ Tensors Tensor::chunk(int64_t chunks, int64_t dim) const {
 
 Tensors Tensor::unbind(int64_t dim) const {
   defined_impl();
-  const int i = dim_of("unbind", *this, dim);
+  const int i = part_dim("unbind", *this, dim);
   std::vector<Layout> parts;
   for (int64_t k = 0; k < shape()[i]; k++) parts.push_back(Select{i, k}.of(layout()));
   return detail::views(Unbind{i}, *this, parts);
