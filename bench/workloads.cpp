@@ -2,6 +2,7 @@
 #include <gradus/gradus.h>
 
 #include <fmt/format.h>
+#include <algorithm>
 #include <cstdlib>
 
 #include "inputs.h"
@@ -229,6 +230,27 @@ void profile(bench::Request request) {
                                   }).profile(kRuns));
 }
 
+/// Backward through every x[t] of x [T, 32, 64], read one by one or unbound, for each t.
+void parts(const bench::Request& request) {
+  for (const bool create_graph : {false, true})
+    for (const bool unbound : {false, true})
+      for (const int64_t steps : {64, 512, 4096}) {
+        double least = 1e9;
+        for (int r = 0; r < request.reps; r++) {
+          const Tensor x = ones({steps, 32, 64}, dtype_of(request)).requires_grad_(), h = x * 1;
+          const Tensors rows = unbound ? h.unbind() : Tensors();
+          Tensor y = zeros({32, 64}, dtype_of(request));
+          for (int64_t t = 0; t < steps; t++) y = y + (unbound ? rows[static_cast<size_t>(t)] : h[t]) * 2;
+          y = y.sum();
+          const double start = now();
+          grad({y}, {x}, {}, {.create_graph = create_graph});
+          least = std::min(least, now() - start);
+        }
+        fmt::print("{}{} T={}: {:.2f} us for each t\n", unbound ? "unbind" : "x[t]",
+                   create_graph ? ", create_graph" : "", steps, least / static_cast<double>(steps) * 1e6);
+      }
+}
+
 /// One run, whatever REPS: memory is fresh only once in a process.
 void chain1m(const bench::Request& request) {
   constexpr int kLength = 1000000;
@@ -261,11 +283,12 @@ void run(const bench::Request& request) {
   if (request.workload == "mlp") mlp(request);
   if (request.workload == "chain1m") chain1m(request);
   if (request.workload == "profile") profile(request);
+  if (request.workload == "parts") parts(request);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  return bench::program_main(argc, argv,
-                             {"overhead", "planar", "replayed", "cats", "mlp", "chain1m", "profile"}, run);
+  return bench::program_main(
+      argc, argv, {"overhead", "planar", "replayed", "cats", "mlp", "chain1m", "profile", "parts"}, run);
 }

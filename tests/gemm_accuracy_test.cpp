@@ -1,6 +1,5 @@
 // Long sums keep their digits: products and sums are about as exact as blocks of 256 terms that start at 0
 // and whose totals are added without rounding.
-#include <gradus/autograd/kernels/gemm.h>
 #include <gradus/autograd/kernels/reduce.h>
 #include <gradus/gradus.h>
 #include <gtest/gtest.h>
@@ -11,6 +10,8 @@
 #include <limits>
 #include <random>
 #include <vector>
+
+#include "gemm_support.h"
 
 namespace {
 
@@ -96,11 +97,9 @@ void check_product(const Case& c, Numbers numbers, T bias) {
   const int64_t a_row = lie_a == Lies::along_k ? k : 1, a_col = lie_a == Lies::along_k ? 1 : m,
                 b_row = lie_b == Lies::along_k ? 1 : n, b_col = lie_b == Lies::along_k ? k : 1;
   if (bias == 0)
-    kernels::gemm_and_sums(dtype_of<T>, m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, y.data(), n,
-                           sums.data());
+    gemm_and_sums(m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, y.data(), sums.data());
   else
-    kernels::gemm(dtype_of<T>, m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, biases.data(),
-                  y.data(), n);
+    gemm(m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, biases.data(), y.data(), n);
   const std::string what = std::to_string(m) + " x " + std::to_string(n) + " x " + std::to_string(k) + " " +
                            name_of(numbers) + ", a " + std::to_string(a_row) + ", b " + std::to_string(b_row);
   Errors<T> errors, errors_of_sums;
@@ -179,8 +178,8 @@ TEST(GemmAccuracy, LongSumsAreBitEqualForAnyNumberOfThreadsAndRows) {
     const auto run = [&](int64_t rows, int use) {
       std::vector<float> y(static_cast<size_t>(rows * n));
       set_num_threads(use);
-      kernels::gemm(kFloat32, rows, n, k, a.data(), c.a == k_ ? k : 1, c.a == k_ ? 1 : m, b.data(),
-                    c.b == k_ ? 1 : n, c.b == k_ ? k : 1, b.data(), y.data(), n);
+      gemm(rows, n, k, a.data(), c.a == k_ ? k : 1, c.a == k_ ? 1 : m, b.data(), c.b == k_ ? 1 : n,
+           c.b == k_ ? k : 1, b.data(), y.data(), n);
       return y;
     };
     const std::vector<float> all = run(m, 1);
@@ -199,8 +198,7 @@ TEST(GemmAccuracy, InfinitiesOfLongSumsStay) {
   for (const Lies lie : {k_, x_}) {
     std::vector<float> a(static_cast<size_t>(5 * k), 1), b(static_cast<size_t>(k * 40), 1), y(200);
     a[size_t(lie == k_ ? 2 * k + 5000 : 2 + 5 * 5000)] = std::numeric_limits<float>::infinity();
-    kernels::gemm(kFloat32, 5, 40, k, a.data(), lie == k_ ? k : 1, lie == k_ ? 1 : 5, b.data(), 40, 1,
-                  nullptr, y.data(), 40);
+    gemm(5, 40, k, a.data(), lie == k_ ? k : 1, lie == k_ ? 1 : 5, b.data(), 40, 1, nullptr, y.data(), 40);
     for (int64_t at = 0; at < 200; at++)
       EXPECT_EQ(y[size_t(at)], at / 40 == 2 ? std::numeric_limits<float>::infinity() : float(k)) << at;
   }

@@ -5,7 +5,6 @@
 #include <gradus/autograd/kernels/compare.h>
 #include <gradus/autograd/kernels/copy.h>
 #include <gradus/autograd/kernels/element.h>
-#include <gradus/autograd/kernels/gemm.h>
 #include <gradus/autograd/kernels/index.h>
 #include <gradus/autograd/kernels/reduce.h>
 #include <gradus/autograd/kernels/rows.h>
@@ -24,6 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
+
+#include "gemm_support.h"
 
 namespace gradus {
 namespace {
@@ -702,11 +703,10 @@ void check_gemm(int64_t m, int64_t n, int64_t k, bool with_bias) {
         const Buffer<T> sums(m), ones(k, T(1));
         const bool with_sums = !with_bias && gap == 0;
         if (with_sums)
-          kernels::gemm_and_sums(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
-                                 c.get(), n + gap, sums.get());
+          gemm_and_sums(m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, c.get(), sums.get());
         else
-          kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col,
-                        with_bias ? bias.get() : nullptr, c.get(), n + gap);
+          gemm(m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, with_bias ? bias.get() : nullptr,
+               c.get(), n + gap);
         for (int64_t i = 0; i < m; i++) {
           if (with_sums) {
             const Exact exact(a, la, ones, {1, 1, k}, i, 0, k, T(0));
@@ -759,7 +759,7 @@ TEST(Gemm, LongSumsOfFewRowsKeepTheirDigits) {
   for (int64_t m : {1, 2, 4})
     for (int64_t n : {1, 2, 4}) {
       const Buffer<float> a(m * k, each), b(n * k, 1.f), c(m * n), sums(m);
-      kernels::gemm_and_sums(kFloat32, m, n, k, a.get(), 1, m, b.get(), n, 1, c.get(), n, sums.get());
+      gemm_and_sums(m, n, k, a.get(), 1, m, b.get(), n, 1, c.get(), sums.get());
       const double exact = double(k) * double(each);
       for (int64_t i = 0; i < m * n; i++) EXPECT_NEAR(c[i], exact, 1e-5 * exact) << m << " x " << n;
       for (int64_t i = 0; i < m; i++) EXPECT_NEAR(sums[i], exact, 1e-5 * exact) << m << " x " << n;
@@ -782,8 +782,7 @@ TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumns) {
     b[n * (k - 1) + 5] = kInf;
     for (bool transposed : {false, true}) {
       // Transposed, b is read as [n, k] laid out along k: the infinity is at another place.
-      kernels::gemm(kFloat32, m, n, k, a.get(), k, 1, b.get(), transposed ? 1 : n, transposed ? k : 1,
-                    nullptr, c.get(), n);
+      gemm(m, n, k, a.get(), k, 1, b.get(), transposed ? 1 : n, transposed ? k : 1, nullptr, c.get(), n);
       const int64_t column = transposed ? (n * (k - 1) + 5) / k : 5;
       for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -801,7 +800,7 @@ TEST(Gemm, NaNAndInfinityStayInTheirRowsAndColumnsOfTallProducts) {
       a[5 * k + k - 1] = kNaN;
       a[m * k - 1] = kInf;
       bias[n - 1] = -kInf;
-      kernels::gemm(kFloat32, m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), c.get(), n);
+      gemm(m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), c.get(), n);
       for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
           const bool last = i == m - 1;
@@ -820,9 +819,9 @@ void check_rows_alone() {
       for (int64_t i = 0; i < a.size; i++) a[i] = T(std::sin(double(i)));
       for (int64_t i = 0; i < b.size; i++) b[i] = T(std::cos(double(i)));
       for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
-      kernels::gemm(dtype_of<T>, m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), all.get(), n);
+      gemm(m, n, k, a.get(), k, 1, b.get(), 1, k, bias.get(), all.get(), n);
       for (int64_t i = 0; i < m; i++) {
-        kernels::gemm(dtype_of<T>, 1, n, k, a.get() + i * k, k, 1, b.get(), 1, k, bias.get(), row.get(), n);
+        gemm(1, n, k, a.get() + i * k, k, 1, b.get(), 1, k, bias.get(), row.get(), n);
         ASSERT_EQ(std::memcmp(row.get(), all.get() + i * n, size_t(n) * sizeof(T)), 0)
             << n << " " << k << " row " << i;
       }
@@ -841,16 +840,14 @@ void check_rows_in_any_number() {
     for (int64_t p = 0; p < k; p++)
       for (int64_t j = 0; j < n; j++) b[p * n + j] = bt[j * k + p] = T(std::cos(double(p * n + j)));
     for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
-    kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), all.get(), n);
+    gemm(m, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), all.get(), n);
     for (int64_t rows : {1, 4, 8, 12, 13, 20, 24, 25, 64, 129, 200, 260}) {
-      kernels::gemm(dtype_of<T>, rows, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), some.get(),
-                    n);
+      gemm(rows, n, k, a.get(), la.row, la.col, b.get(), n, 1, bias.get(), some.get(), n);
       ASSERT_EQ(std::memcmp(some.get(), all.get(), size_t(rows * n) * sizeof(T)), 0) << rows;
       // With b contiguous along k, vectors are multiplied along it where that is faster: for less than 8
       // rows.
       if (rows < 8) continue;
-      kernels::gemm(dtype_of<T>, rows, n, k, a.get(), la.row, la.col, bt.get(), 1, k, bias.get(), some.get(),
-                    n);
+      gemm(rows, n, k, a.get(), la.row, la.col, bt.get(), 1, k, bias.get(), some.get(), n);
       ASSERT_EQ(std::memcmp(some.get(), all.get(), size_t(rows * n) * sizeof(T)), 0) << rows << " turned";
     }
   }
@@ -874,8 +871,7 @@ void check_gemm_threads() {
         for (int64_t j = 0; j < n; j++) bias[j] = T(std::sin(0.5 + double(j)));
         const auto run = [&](int threads, const Buffer<T>& c) {
           const Threads use(threads);
-          kernels::gemm(dtype_of<T>, m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, bias.get(),
-                        c.get(), n);
+          gemm(m, n, k, a.get(), la.row, la.col, b.get(), lb.row, lb.col, bias.get(), c.get(), n);
         };
         run(1, one);
         for (int threads : {2, 4, 8}) {

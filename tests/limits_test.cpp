@@ -21,6 +21,14 @@ Tensor repeated(Scalar value, int64_t n, Dtype dtype) { return full({1}, value, 
 
 // ---- sizes
 
+TEST(Sizes, MoreViewsThanMemoryHoldsAreRefused) {
+  for (const Tensor& x : {zeros({1}, kUInt8).expand({kHuge}), zeros({kHuge, 0})}) {
+    EXPECT_EQ(error_of<Error>([&] { x.unbind(); }),
+              "unbind: no memory for 4611686018427387904 values of 8 bytes");
+    EXPECT_THROW(x.split(1), Error);
+    EXPECT_THROW(x.chunk(kHuge), Error);
+  }
+}
 TEST(Sizes, JoinedOnesAreAdded) {
   const Tensor u = zeros({1}, kUInt8).expand({kHuge});
   EXPECT_EQ(

@@ -182,7 +182,7 @@ std::string Explanation::str() const {
         else
           text += steps[*step].name.empty() ? fmt::format("step {}", *step) : steps[*step].name;
       }
-      if (!s.attributes.empty()) text += (s.inputs.empty() ? "" : ", ") + s.attributes;
+      if (!s.attributes.empty()) text += ", " + s.attributes;
       text += ")";
     }
     if (!s.formula.empty()) text += "      " + s.formula;

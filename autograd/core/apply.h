@@ -355,7 +355,7 @@ constexpr uint32_t connected_of() {
   if constexpr (requires { Op::differentiable; })
     return Op::differentiable;
   else
-    return ~0u;
+    return all_results;
 }
 
 inline std::vector<const Tensor*> each_of(std::span<const Tensor> x) {
@@ -490,7 +490,6 @@ auto apply(const Op& op, std::span<const Tensor> x) {
 }
 
 namespace detail {
-/// As apply_view(), for a layout that is known to stay within x's memory.
 /// A view of x that has no edge yet; e is x's.
 inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& layout) {
   Tensor y = make_tensor(Ref<Storage>(&x.storage()), layout, x.dtype());
@@ -503,6 +502,7 @@ inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& la
   }
   return y;
 }
+/// As apply_view(), for a layout that is known to stay within x's memory.
 template <class Op>
 Tensor view(const Op& op, const Tensor& x) {
   if (tracer) [[unlikely]]
@@ -516,20 +516,19 @@ Tensor view(const Op& op, const Tensor& x) {
   }
   return y;
 }
-/// Views of x with these layouts, as the results of one node.
-template <class Op>
-Tensors views(const Op& op, const Tensor& x, std::span<const Layout> layouts) {
+/// n views of x, the results of one node: view k has the layout next(k), asked for in order.
+template <class Op, class F>
+Tensors views(const Op& op, const Tensor& x, int64_t n, F next) {
   if (tracer) [[unlikely]]
-    return told(op, [&] { return views(op, x, layouts); }, {&x});
+    return told(op, [&] { return views(op, x, n, next); }, {&x});
   const Edge& e = x.edge();
-  Tensors y;
-  y.reserve(layouts.size());
-  for (const Layout& layout : layouts) y.push_back(view_without_edge(x, e, layout));
+  Tensors y = make_vector<Tensor>(op.name, n);
+  for (int64_t k = 0; k < n; k++) y[static_cast<size_t>(k)] = view_without_edge(x, e, next(k));
   if (e && is_grad_enabled() && !y.empty()) {
     const Edge* edges[] = {&e};
     const Tensor* ins[] = {&x};
     const std::vector<const Tensor*> outs = each_of(y);
-    connect(record(op, edges, ins, outs), outs, ~0u);
+    connect(record(op, edges, ins, outs), outs, all_results);
   }
   return y;
 }

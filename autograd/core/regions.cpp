@@ -6,15 +6,16 @@
 namespace gradus {
 namespace {
 
-void describe_region(Describe& d, const Layout& region) {
-  d("size", region.shape), d("stride", Shape(region.strides, static_cast<size_t>(region.rank())));
-  d("storage_offset", region.offset);
-}
-
-struct AsStrided {
-  static constexpr auto name = "as_strided";
+struct OnRegion {
   Layout region;
-  void describe(Describe& d) const { describe_region(d, region); }
+  void describe(Describe& d) const {
+    d("size", region.shape), d("stride", Shape(region.strides, static_cast<size_t>(region.rank())));
+    d("storage_offset", region.offset);
+  }
+};
+
+struct AsStrided : OnRegion {
+  static constexpr auto name = "as_strided";
   Layout of(const Layout& x) const {
     Layout y = region;
     y.offset += x.offset;
@@ -23,10 +24,8 @@ struct AsStrided {
   Part vjp(In<0>, const Back& b) const { return {b.g(), region}; }
 };
 
-struct Embed {
+struct Embed : OnRegion {
   static constexpr auto name = "embed";
-  Layout region;
-  void describe(Describe& d) const { describe_region(d, region); }
   Shape shape;
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(shape, x.dtype());
@@ -37,11 +36,9 @@ struct Embed {
   Tensor vjp(In<0>, const Back& b) const { return as_strided(b.g(), region); }
 };
 
-struct EmbedInto {
+struct EmbedInto : OnRegion {
   static constexpr auto name = "embed_";
   static constexpr auto formula = "y = x, g added in a region        dx = dy        dg = dy in the region";
-  Layout region;
-  void describe(Describe& d) const { describe_region(d, region); }
   void write(const Tensor& x, const Tensor&, const Tensor& g) const {
     Layout part = region;
     part.offset += x.layout().offset;
@@ -52,10 +49,8 @@ struct EmbedInto {
   Tensor vjp(In<1>, const Back& b) const { return as_strided(b.g(), region); }
 };
 
-struct Blank {
+struct Blank : OnRegion {
   static constexpr auto name = "blank";
-  Layout region;
-  void describe(Describe& d) const { describe_region(d, region); }
   Tensor value(const Tensor& x) const {
     Tensor y = make_empty(x.shape(), x.dtype());
     launch(kernels::Copy{writes(y), reads(x)});
@@ -66,10 +61,8 @@ struct Blank {
 };
 
 /// A root after a write through a view: inputs are the root before and what was written.
-struct ViewWrite {
+struct ViewWrite : OnRegion {
   static constexpr auto name = "view_write";
-  Layout region;
-  void describe(Describe& d) const { describe_region(d, region); }
   Tensor vjp(In<0>, const Back& b) const { return blank(b.g(), region); }
   Tensor vjp(In<1>, const Back& b) const { return as_strided(b.g(), region); }
 };
@@ -117,7 +110,7 @@ Edge set_edge(TensorImpl& x, Edge e) noexcept {
 
 Tensor as_strided(const Tensor& x, const Layout& region) {
   check_region("as_strided", region, x.numel());
-  return apply_view(AsStrided{region}, x.contiguous());
+  return apply_view(AsStrided{{region}}, x.contiguous());
 }
 static void check_region_of(const char* op, const Tensor& x, const Layout& region, const Shape& whole) {
   check_region(op, region, whole.numel());
@@ -126,16 +119,16 @@ static void check_region_of(const char* op, const Tensor& x, const Layout& regio
 }
 Tensor embed(const Tensor& x, const Layout& region, const Shape& shape) {
   check_region_of("embed", x, region, shape);
-  return apply(Embed{region, shape}, x);
+  return apply(Embed{{region}, shape}, x);
 }
 Tensor& embed_(Tensor& x, const Layout& region, const Tensor& g) {
   check_region_of("embed_", g, region, x.shape());
-  apply_inplace(EmbedInto{region}, x, g);
+  apply_inplace(EmbedInto{{region}}, x, g);
   return x;
 }
 Tensor blank(const Tensor& x, const Layout& region) {
   check_region("blank", region, x.numel());
-  return apply(Blank{region}, x);
+  return apply(Blank{{region}}, x);
 }
 
 const Edge& Tensor::refresh_edge() const {
@@ -148,7 +141,7 @@ const Edge& Tensor::refresh_edge() const {
   if (v.base->edge) {
     const Edge* edges[] = {&v.base->edge};
     const Tensor* outs[] = {this};
-    fresh = Edge(detail::record(AsStrided{region_of(v)}, edges, {}, outs), 0);
+    fresh = Edge(detail::record(AsStrided{{region_of(v)}}, edges, {}, outs), 0);
   }
   prepare(v, fresh);
   before = set_edge(v, std::move(fresh));
@@ -185,7 +178,7 @@ History history_after(const Tensor& x, Ref<Node> node) {
     const Edge* edges[] = {&root.edge, &after.own};
     const Tensor written{v.base};
     const Tensor* outs[] = {&written};
-    after.root = Edge(detail::record(ViewWrite{region_of(v)}, edges, {}, outs), 0);
+    after.root = Edge(detail::record(ViewWrite{{region_of(v)}}, edges, {}, outs), 0);
     prepare(root, after.root);
   }
   prepare(v, after.own);

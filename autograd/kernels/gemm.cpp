@@ -170,33 +170,7 @@ void multiply(const Product<T>& p, T* sums) {
     run(chosen, p);
 }
 
-void multiply(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
-              const void* b, int64_t b_row, int64_t b_col, const void* bias, void* c, int64_t c_row,
-              void* sums) {
-  dispatch_floating(dtype, [&](auto zero) {
-    using T = decltype(zero);
-    multiply<T>({m,
-                 n,
-                 k,
-                 {static_cast<const T*>(a), a_row, a_col},
-                 {static_cast<const T*>(b), b_row, b_col},
-                 {static_cast<const T*>(bias), 0, 1},
-                 {static_cast<T*>(c), c_row, 1}},
-                static_cast<T*>(sums));
-  });
-}
-
 }  // namespace
-
-void gemm(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
-          const void* b, int64_t b_row, int64_t b_col, const void* bias, void* c, int64_t c_row) {
-  multiply(dtype, m, n, k, a, a_row, a_col, b, b_row, b_col, bias, c, c_row, nullptr);
-}
-
-void gemm_and_sums(Dtype dtype, int64_t m, int64_t n, int64_t k, const void* a, int64_t a_row, int64_t a_col,
-                   const void* b, int64_t b_row, int64_t b_col, void* c, int64_t c_row, void* sums) {
-  multiply(dtype, m, n, k, a, a_row, a_col, b, b_row, b_col, nullptr, c, c_row, sums);
-}
 
 void Matmul::run() const {
   const Layout &ly = *y.layout, &la = *a.layout, &lb = *b.layout;

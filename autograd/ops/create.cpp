@@ -111,7 +111,7 @@ Tensor tensor(Scalar value, std::optional<Dtype> dtype) {
 }
 
 Tensor Tensor::of_number(Scalar number) {
-  return filled("tensor", {}, number, is_floating(number.dtype()) ? kFloat64 : kInt64);
+  return tensor(number, is_floating(number.dtype()) ? kFloat64 : kInt64);
 }
 
 Tensor detail::tensor_from(const void* values, Dtype from, int64_t n, const Shape& shape,

@@ -149,7 +149,8 @@ Tensor& index_add_(Tensor& x, int64_t dim, const Tensor& index, const Tensor& sr
 }
 
 Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
-  Tensor y = x.defined() ? x.clone() : x;
+  detail::check_defined("index_add", x, index, src);
+  Tensor y = x.clone();
   return index_add_(y, dim, index, src);
 }
 

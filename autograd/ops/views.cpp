@@ -139,14 +139,11 @@ int part_dim(const char* op, const Tensor& x, int64_t dim) {
 }
 
 Tensors split_along(const Tensor& x, int dim, std::span<const int64_t> sizes) {
-  std::vector<Layout> parts;
-  parts.reserve(sizes.size());
   int64_t start = 0;
-  for (int64_t n : sizes) {
-    parts.push_back(Slice{dim, start, n, 1}.of(x.layout()));
-    start += n;
-  }
-  return detail::views(Split{dim}, x, parts);
+  return detail::views(Split{dim}, x, static_cast<int64_t>(sizes.size()), [&](int64_t k) {
+    const int64_t length = sizes[static_cast<size_t>(k)];
+    return Slice{dim, std::exchange(start, start + length), length, 1}.of(x.layout());
+  });
 }
 /// The sizes of parts of `size`, of which there is one at least.
 std::vector<int64_t> equal_sizes(const char* op, int64_t n, int64_t size) {
@@ -418,9 +415,7 @@ Tensors Tensor::chunk(int64_t chunks, int64_t dim) const {
 Tensors Tensor::unbind(int64_t dim) const {
   defined_impl();
   const int i = part_dim("unbind", *this, dim);
-  std::vector<Layout> parts;
-  for (int64_t k = 0; k < shape()[i]; k++) parts.push_back(Select{i, k}.of(layout()));
-  return detail::views(Unbind{i}, *this, parts);
+  return detail::views(Unbind{i}, *this, shape()[i], [&](int64_t k) { return Select{i, k}.of(layout()); });
 }
 
 Tensor Tensor::clone() const { return defined_impl(), apply(Clone{}, *this); }
