@@ -491,7 +491,7 @@ auto apply(const Op& op, std::span<const Tensor> x) {
 
 namespace detail {
 /// A view of x that has no edge yet; e is x's.
-inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& layout) {
+[[gnu::always_inline]] inline Tensor view_without_edge(const Tensor& x, const Edge& e, const Layout& layout) {
   Tensor y = make_tensor(Ref<Storage>(&x.storage()), layout, x.dtype());
   TensorImpl& v = *y.impl();
   if ((x.impl()->made_under_no_grad && !e) || !is_grad_enabled()) {

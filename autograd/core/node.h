@@ -169,7 +169,7 @@ class Node : public Counted {
     each(plan.keep.outs, plan.outs, true);
   }
   /// How many values `plan` keeps, and the words of each.
-  static std::pair<uint32_t, uint32_t> saved_table(const Plan& plan) noexcept {
+  [[gnu::always_inline]] static std::pair<uint32_t, uint32_t> saved_table(const Plan& plan) noexcept {
     uint32_t count = 0;
     int rank = 0;
     for_each_kept(plan, [&](const Tensor& x, bool, uint32_t) {
@@ -179,7 +179,7 @@ class Node : public Counted {
     return {count, sizeof(Saved) / 8 + 2 * static_cast<uint32_t>(rank)};
   }
   /// The words of an output: dtype and rank, and sizes.
-  static uint32_t output_words(const Plan& plan) noexcept {
+  [[gnu::always_inline]] static uint32_t output_words(const Plan& plan) noexcept {
     int rank = 0;
     for (const Tensor* y : plan.outs) rank = std::max(rank, y->layout().rank());
     return 1 + static_cast<uint32_t>(rank);

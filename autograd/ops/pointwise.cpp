@@ -92,7 +92,7 @@ template <class T>
 }
 
 /// Whether all of x is one element, if need be repeated.
-bool one_element(const Layout& x) {
+[[gnu::always_inline]] inline bool one_element(const Layout& x) {
   for (int i = 0; i < x.rank(); i++)
     if (x.shape[i] == 0 || (x.shape[i] > 1 && x.strides[i] != 0)) return false;
   return true;
